@@ -1,0 +1,34 @@
+"""One byte string for one JSON value (RFC 8785, JSON Canonicalization Scheme), and its digest."""
+
+import hashlib
+from typing import Any
+
+import rfc8785
+
+from tidewatch.core.errors import IntegrityError
+
+
+def canonical_bytes(value: Any) -> bytes:
+    """RFC 8785 form of `value` (dicts, lists, str, int within +-2^53, finite float, bool, None), UTF-8.
+
+    Raises IntegrityError for what JSON cannot carry exactly (NaN, larger integers, other types).
+    """
+    try:
+        return rfc8785.dumps(value)
+    except rfc8785.CanonicalizationError as error:
+        raise IntegrityError(
+            "A value has no canonical JSON form",
+            expected="JSON types, finite numbers, integers within +-(2^53 - 1), keys that are text",
+            found=f"{type(error).__name__}: {error}",
+            do="pass large integers and times as text",
+        ) from error
+
+
+def sha256_hex(data: bytes) -> str:
+    """SHA-256 of `data`, 64 lower-case hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of the canonical form of `value`, hex."""
+    return sha256_hex(canonical_bytes(value))

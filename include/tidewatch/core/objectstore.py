@@ -1,0 +1,372 @@
+"""One bucket, seen through the few S3 calls that Tidewatch needs.
+
+Every call retries by itself with exponential back-off and jitter while the store is unavailable; what is
+wrong for good (credentials, missing bucket, refused condition) is raised at once, in our own words.
+Byte counts are bytes; times are aware UTC.
+"""
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from tidewatch.core.errors import (
+    AlreadyExists,
+    ObjectMissing,
+    RegionError,
+    RegionMisconfigured,
+    RegionUnavailable,
+)
+from tidewatch.core.s3errors import translate, unavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompleteMultipartUploadOutputTypeDef, PutObjectOutputTypeDef
+
+T = TypeVar("T")
+CHUNK = 1 << 20
+ATTEMPTS = 5
+_MAX_WAIT_S = 20.0
+
+
+@dataclass(frozen=True)
+class Address:
+    """How to reach a store. Secrets are kept out of `repr`."""
+
+    endpoint_url: str | None
+    region_name: str
+    access_key: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    verify: bool | str = True
+    connect_timeout_s: float = 5.0
+    read_timeout_s: float = 60.0
+    attempts: int = ATTEMPTS
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A finished write. `version_id` is None on a bucket without versioning."""
+
+    version_id: str | None
+    etag: str
+
+
+@dataclass(frozen=True)
+class Head:
+    """What the store says of one object version. `checksum_sha256` is the store's own spelling (base64,
+    for a multipart upload with `-<parts>` at the end), or None."""
+
+    size: int
+    version_id: str | None
+    etag: str
+    lock_mode: str | None
+    retain_until: datetime | None
+    checksum_sha256: str | None
+    last_modified: datetime | None
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One row of a listing."""
+
+    key: str
+    size: int
+    last_modified: datetime
+
+
+@dataclass(frozen=True)
+class BucketFacts:
+    """What a bucket is set to."""
+
+    exists: bool
+    versioning: bool
+    object_lock: bool
+
+
+class ObjectStore:
+    """The bucket `bucket` at `address`, called `region` in messages. Safe to share between threads."""
+
+    def __init__(self, region: str, address: Address, bucket: str) -> None:
+        self.region = region
+        self.bucket = bucket
+        self._address = address
+
+    @cached_property
+    def client(self) -> "S3Client":
+        """The boto3 client, for probes that test what this class hides."""
+        import boto3
+        from botocore.config import Config
+
+        a = self._address
+        config = Config(
+            connect_timeout=a.connect_timeout_s,
+            read_timeout=a.read_timeout_s,
+            # One set of retries, ours: botocore's would multiply with it.
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            # Trailing checksums, boto3's default, are refused by some stores; we send SHA-256 ourselves.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            s3={"addressing_style": "path" if a.endpoint_url else "auto"},
+            max_pool_connections=16,
+        )
+        session = boto3.session.Session()
+        return session.client(
+            "s3",
+            endpoint_url=a.endpoint_url,
+            region_name=a.region_name,
+            aws_access_key_id=a.access_key,
+            aws_secret_access_key=a.secret_key,
+            aws_session_token=a.session_token,
+            verify=a.verify,
+            config=config,
+        )
+
+    # -- writing ------------------------------------------------------------------------------------------
+
+    def put(self, key: str, body: bytes, *, sha256: bytes | None = None, if_absent: bool = True) -> Stored:
+        """Write `body` whole. With `if_absent`, raises AlreadyExists when the key is taken.
+
+        `sha256` is the raw 32-byte digest when the caller has it already; the store checks it.
+        """
+        digest = sha256 or hashlib.sha256(body).digest()
+        checksum = base64.b64encode(digest).decode()
+        condition: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
+        tries = 0
+
+        def write() -> "PutObjectOutputTypeDef":
+            nonlocal tries
+            tries += 1
+            return self.client.put_object(
+                Bucket=self.bucket, Key=key, Body=body, ChecksumSHA256=checksum, **condition
+            )
+
+        try:
+            reply = self._call("write", key, write)
+        except AlreadyExists:
+            # An earlier try of this very call may have been stored although its answer was lost.
+            if tries > 1 and hashlib.sha256(self.read(key)).digest() == digest:
+                head = self.head(key)
+                return Stored(head.version_id, head.etag)
+            raise
+        return Stored(reply.get("VersionId"), reply["ETag"])
+
+    def multipart(self, key: str) -> "Multipart":
+        """Begin an upload in parts; nothing is visible under `key` before `complete`."""
+        reply = self._call(
+            "begin",
+            key,
+            lambda: self.client.create_multipart_upload(
+                Bucket=self.bucket, Key=key, ChecksumAlgorithm="SHA256"
+            ),
+        )
+        return Multipart(self, key, reply["UploadId"])
+
+    def set_retention(self, key: str, version_id: str | None, mode: str, until: datetime) -> None:
+        """Lock one version until `until` (UTC, whole seconds). A COMPLIANCE lock can only grow."""
+        retention: Any = {"Mode": mode, "RetainUntilDate": until.astimezone(UTC).replace(microsecond=0)}
+        self._call(
+            "lock",
+            key,
+            lambda: self.client.put_object_retention(
+                Bucket=self.bucket, Key=key, Retention=retention, **_version(version_id)
+            ),
+        )
+
+    def delete(self, key: str, version_id: str | None = None) -> None:
+        """Delete one version (or set a delete marker without `version_id`). A locked version raises
+        RegionRefused."""
+        self._call(
+            "delete",
+            key,
+            lambda: self.client.delete_object(Bucket=self.bucket, Key=key, **_version(version_id)),
+        )
+
+    def ensure_bucket(self) -> None:
+        """Create the bucket with object lock, for local stacks; a bucket that is there is left as it is."""
+        if self.describe().exists:
+            return
+        place: Any = {}
+        if self._address.region_name != "us-east-1":
+            place = {"CreateBucketConfiguration": {"LocationConstraint": self._address.region_name}}
+        self._call(
+            "create the bucket",
+            "",
+            lambda: self.client.create_bucket(Bucket=self.bucket, ObjectLockEnabledForBucket=True, **place),
+        )
+
+    # -- reading ------------------------------------------------------------------------------------------
+
+    def get(self, key: str, version_id: str | None = None) -> Iterator[bytes]:
+        """The object's bytes in chunks of up to 1 MiB. A connection that breaks midway raises
+        RegionUnavailable: the caller decides whether to begin again."""
+        from botocore.exceptions import BotoCoreError
+        from urllib3.exceptions import HTTPError
+
+        reply = self._call(
+            "read", key, lambda: self.client.get_object(Bucket=self.bucket, Key=key, **_version(version_id))
+        )
+        body = reply["Body"]
+        try:
+            yield from body.iter_chunks(CHUNK)
+        except (BotoCoreError, HTTPError, OSError) as error:
+            raise unavailable(self.region, self.bucket, "read", key, type(error).__name__) from error
+        finally:
+            body.close()
+
+    def read(self, key: str, version_id: str | None = None) -> bytes:
+        """A small object whole (manifests, probes)."""
+        return self._call("read", key, lambda: b"".join(self.get(key, version_id)))
+
+    def head(self, key: str, version_id: str | None = None) -> Head:
+        """Raises ObjectMissing."""
+        reply = self._call(
+            "look at",
+            key,
+            lambda: self.client.head_object(
+                Bucket=self.bucket, Key=key, ChecksumMode="ENABLED", **_version(version_id)
+            ),
+        )
+        return Head(
+            size=reply["ContentLength"],
+            version_id=reply.get("VersionId"),
+            etag=reply.get("ETag", ""),
+            lock_mode=reply.get("ObjectLockMode"),
+            retain_until=reply.get("ObjectLockRetainUntilDate"),
+            checksum_sha256=reply.get("ChecksumSHA256"),
+            last_modified=reply.get("LastModified"),
+        )
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        """Every current object under `prefix`, in key order, page by page."""
+        token: str | None = None
+        while True:
+            page: Any = {"ContinuationToken": token} if token else {}
+            turn = partial(self.client.list_objects_v2, Bucket=self.bucket, Prefix=prefix, **page)
+            reply = self._call("list", prefix, turn)
+            for row in reply.get("Contents", []):
+                yield Listed(row["Key"], row["Size"], row["LastModified"])
+            token = reply.get("NextContinuationToken")
+            if not token:
+                return
+
+    def describe(self) -> BucketFacts:
+        """Whether the bucket is there, versioned, and has object lock."""
+        try:
+            self._call("look at the bucket", "", lambda: self.client.head_bucket(Bucket=self.bucket))
+        except (RegionMisconfigured, ObjectMissing):
+            return BucketFacts(exists=False, versioning=False, object_lock=False)
+        versioning = self._call(
+            "look at the bucket", "", lambda: self.client.get_bucket_versioning(Bucket=self.bucket)
+        )
+        try:
+            lock = self._call(
+                "look at the bucket",
+                "",
+                lambda: self.client.get_object_lock_configuration(Bucket=self.bucket),
+            )
+            enabled = lock.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled"
+        except RegionError as error:
+            if error.retryable:
+                raise
+            enabled = False  # stores answer "no configuration" with an error
+        return BucketFacts(True, versioning.get("Status") == "Enabled", enabled)
+
+    # -- how calls fail -----------------------------------------------------------------------------------
+
+    def _call(self, verb: str, key: str, call: Callable[[], T]) -> T:
+        for attempt in Retrying(
+            stop=stop_after_attempt(self._address.attempts),
+            wait=wait_random_exponential(multiplier=0.2, max=_MAX_WAIT_S),
+            retry=retry_if_exception_type(RegionUnavailable),
+            reraise=True,
+        ):
+            with attempt:
+                return self._once(verb, key, call)
+        raise AssertionError("tenacity either returns or raises")
+
+    def _once(self, verb: str, key: str, call: Callable[[], T]) -> T:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            return call()
+        except ClientError as error:
+            raise translate(self.region, self.bucket, verb, key, error.response) from error
+        except BotoCoreError as error:
+            raise unavailable(self.region, self.bucket, verb, key, type(error).__name__) from error
+
+
+class Multipart:
+    """An upload in parts. Parts may be sent from one thread at a time."""
+
+    def __init__(self, store: ObjectStore, key: str, upload_id: str) -> None:
+        self._store = store
+        self.key = key
+        self.upload_id = upload_id
+        self._parts: list[dict[str, Any]] = []
+        self._size = 0
+
+    def part(self, number: int, body: bytes, sha256: bytes) -> None:
+        """Send part `number` (from 1; all but the last at least 5 MiB). The store checks `sha256`."""
+        checksum = base64.b64encode(sha256).decode()
+        s = self._store
+        reply = s._call(
+            "write",
+            self.key,
+            lambda: s.client.upload_part(
+                Bucket=s.bucket,
+                Key=self.key,
+                UploadId=self.upload_id,
+                PartNumber=number,
+                Body=body,
+                ChecksumSHA256=checksum,
+            ),
+        )
+        self._size += len(body)
+        self._parts.append({"PartNumber": number, "ETag": reply["ETag"], "ChecksumSHA256": checksum})
+
+    def complete(self, *, if_absent: bool = True) -> Stored:
+        """Make the object visible. With `if_absent`, raises AlreadyExists when the key is taken."""
+        s = self._store
+        condition: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
+        upload: Any = {"Parts": self._parts}
+        tries = 0
+
+        def finish() -> "CompleteMultipartUploadOutputTypeDef":
+            nonlocal tries
+            tries += 1
+            return s.client.complete_multipart_upload(
+                Bucket=s.bucket, Key=self.key, UploadId=self.upload_id, MultipartUpload=upload, **condition
+            )
+
+        try:
+            reply = s._call("complete", self.key, finish)
+        except (AlreadyExists, ObjectMissing):
+            # An earlier try of this very call may have finished the upload although its answer was lost.
+            if tries > 1 and (head := s.head(self.key)).size == self._size:
+                return Stored(head.version_id, head.etag)
+            raise
+        return Stored(reply.get("VersionId"), reply["ETag"])
+
+    def abort(self) -> None:
+        """Forget the parts. Raises RegionError; a second call is harmless."""
+        s = self._store
+        try:
+            s._call(
+                "abort",
+                self.key,
+                lambda: s.client.abort_multipart_upload(
+                    Bucket=s.bucket, Key=self.key, UploadId=self.upload_id
+                ),
+            )
+        except ObjectMissing:
+            return
+
+
+def _version(version_id: str | None) -> dict[str, Any]:
+    return {"VersionId": version_id} if version_id is not None else {}
