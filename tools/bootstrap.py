@@ -1,0 +1,123 @@
+"""Make the virtual environment `.venv` hold exactly what the pinned requirements say.
+
+Standard library only: this runs before anything is installed. Usage: `python3 tools/bootstrap.py [--dev]`.
+A finished environment is recognised by a stamp and costs no time; an interrupted one is completed.
+"""
+
+import argparse
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+VENV = PROJECT / ".venv"
+PYTHON = VENV / "bin" / "python"
+STAMP = VENV / "tidewatch-requirements.sha256"
+OLDEST = (3, 11)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dev", action="store_true", help="also what tests and linters need")
+    dev = parser.parse_args().dev
+    if sys.version_info < OLDEST:
+        return _fail(
+            f"Python {OLDEST[0]}.{OLDEST[1]} or newer is needed, this is {sys.version.split()[0]}. "
+            "Install one and run again, e.g. `make demo PYTHON=python3.12`."
+        )
+    with (PROJECT / ".bootstrap.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two `make` at once: the second waits and finds it done
+        return _bootstrap(dev)
+
+
+def _bootstrap(dev: bool) -> int:
+    files = [PROJECT / "requirements.txt"] + ([PROJECT / "requirements-dev.txt"] if dev else [])
+    wanted = _fingerprint(files)
+    if STAMP.exists() and PYTHON.exists() and wanted in STAMP.read_text().split():
+        return 0
+    print(f"Setting up {VENV} (once; most of it is the download)", flush=True)
+    if not _usable():
+        try:
+            venv.EnvBuilder(with_pip=True, clear=VENV.exists()).create(VENV)
+        except (subprocess.CalledProcessError, OSError) as error:
+            shutil.rmtree(VENV, ignore_errors=True)
+            return _fail(
+                f"The virtual environment could not be created ({error}). On Debian and Ubuntu the package "
+                f"is missing: `apt install python{sys.version_info[0]}.{sys.version_info[1]}-venv`."
+            )
+    try:
+        _pip("install", "--quiet", "--require-hashes", "-r", str(PROJECT / "tools" / "uv.txt"))
+        _install(files[-1])
+    except subprocess.CalledProcessError as error:
+        return _fail(
+            f"The packages could not be installed (exit code {error.returncode}, see above). Check the "
+            "network and, if you use a mirror, `pip config list`; then run the same command again."
+        )
+    _make_importable()
+    STAMP.write_text("\n".join(_fingerprint(files[:n]) for n in range(1, len(files) + 1)) + "\n")
+    return 0
+
+
+def _usable() -> bool:
+    """A virtual environment whose Python starts and has pip; a moved or half-made one is made anew."""
+    if not PYTHON.exists():
+        return False
+    probe = subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True, check=False)
+    return probe.returncode == 0
+
+
+def _install(requirements: Path) -> None:
+    environment = dict(os.environ)
+    # uv does not read pip's configuration: hand it the user's mirror and certificates.
+    for option, variable in (("global.index-url", "UV_DEFAULT_INDEX"), ("global.cert", "SSL_CERT_FILE")):
+        value = _pip_setting(option)
+        if value:
+            environment.setdefault(variable, value)
+    environment.setdefault("UV_HTTP_TIMEOUT", "120")
+    subprocess.run(
+        [VENV / "bin" / "uv", "pip", "install", "--python", PYTHON, "--require-hashes", "--compile-bytecode",
+         "-r", requirements],
+        check=True, env=environment,
+    )  # fmt: skip
+
+
+def _pip_setting(option: str) -> str:
+    found = subprocess.run(
+        [PYTHON, "-m", "pip", "config", "get", option], capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip()
+
+
+def _pip(*arguments: str) -> None:
+    subprocess.run([PYTHON, "-m", "pip", "--disable-pip-version-check", *arguments], check=True)
+
+
+def _make_importable() -> None:
+    """`import tidewatch` and the command `tidewatch`, from this checkout: an edit is live at once."""
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    site = VENV / "lib" / version / "site-packages"
+    (site / "tidewatch.pth").write_text(f"{PROJECT / 'include'}\n")
+    command = VENV / "bin" / "tidewatch"
+    command.write_text(f"#!{PYTHON}\nimport sys\nfrom tidewatch.cli import main\nsys.exit(main())\n")
+    command.chmod(0o755)
+
+
+def _fingerprint(files: list[Path]) -> str:
+    digest = hashlib.sha256(f"{sys.version_info[:2]} {PROJECT}".encode())
+    for file in [PROJECT / "tools" / "uv.txt", *files]:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _fail(message: str) -> int:
+    print(message, file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
