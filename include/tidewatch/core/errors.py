@@ -110,6 +110,10 @@ class IntegrityError(TidewatchError):
     """Bytes are not the bytes they should be: hash, size or signature differ."""
 
 
+class UnsupportedVersion(TidewatchError):
+    """A stored file has a format newer than this program can read."""
+
+
 class GateFailed(TidewatchError):
     """A data-quality gate refused a batch."""
 
