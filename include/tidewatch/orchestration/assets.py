@@ -1,0 +1,11 @@
+"""The assets that Dags publish and later Dags follow."""
+
+from airflow.sdk import Asset, AssetAlias
+
+BACKUPS = AssetAlias("backups")
+"""Resolved at run time to one `backup.<source>` for each source that was backed up."""
+
+
+def backup_asset(source: str) -> Asset:
+    """`backup.<source>`: there is a new backup of `source`; its event carries the backup id and verdict."""
+    return Asset(name=f"backup.{source}", uri=f"tidewatch://backup/{source}", group="backup")
