@@ -63,7 +63,7 @@ def _dag_page(dags: dict[str, Any]) -> str:
     lines += ["| Dag | runs | tags |", "|---|---|---|"]
     for dag_id in sorted(dags):
         dag = dags[dag_id]
-        when = f"`{dag.timetable.expression}` {dag.timetable.timezone.name}"
+        when = f"`{dag.timetable.expression}` {dag.timetable.timezone}"
         lines.append(f"| [{dag_id}](#{dag_id}) | {when} | {', '.join(sorted(dag.tags))} |")
     for dag_id in sorted(dags):
         path = Path(dags[dag_id].fileloc).relative_to(PROJECT)

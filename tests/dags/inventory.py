@@ -31,7 +31,7 @@ def inventory(dags: dict[str, Any]) -> str:
 
 def _schedule(dag: Any) -> str:
     timetable = dag.timetable
-    return f"{type(timetable).__name__}({timetable.expression}, {timetable.timezone.name})"
+    return f"{type(timetable).__name__}({timetable.expression}, {timetable.timezone})"
 
 
 def _mapped(task: Any) -> bool:
