@@ -1,7 +1,7 @@
 """Real parts for every test: a PostgreSQL server and three S3 regions a worker, started when first asked for.
 
-All of it lives in one temporary directory and ends with the test session; what a killed session left behind is
-ended by the next one.
+All of it lives in one temporary directory and ends with the test session; what a killed session left behind
+is ended by the next one.
 """
 
 import os
@@ -20,11 +20,11 @@ os.environ["GX_ANALYTICS_ENABLED"] = "false"
 for _name in [n for n in os.environ if n.startswith(("TIDEWATCH_", "AIRFLOW_CONN_"))]:
     del os.environ[_name]  # a developer's running stack must not leak into the tests
 
-from tidewatch.core.regions import Region, RegionConfig
-from tidewatch.core.settings import load_settings
-from tidewatch.core.signing import SigningKey
-from tidewatch.local.postgres import LocalPostgres
-from tidewatch.local.s3 import LocalRegion
+from tidewatch.core.regions import Region, RegionConfig  # noqa: E402
+from tidewatch.core.settings import load_settings  # noqa: E402
+from tidewatch.core.signing import SigningKey  # noqa: E402
+from tidewatch.local.postgres import LocalPostgres  # noqa: E402
+from tidewatch.local.s3 import LocalRegion  # noqa: E402
 
 REGION_NAMES = ("cn-east", "cn-north", "cn-south")
 
@@ -120,13 +120,26 @@ def open_local_region(server: LocalRegion, bucket: str, **config: object) -> Reg
     from tidewatch.core.regions import RegionsFile, open_regions
 
     name = str(config.pop("name", server.name))
-    settings = {"name": name, "connection": f"tidewatch_region_{name.replace('-', '_')}", "bucket": bucket,
-                "jurisdiction": "CN", "lock_days": 1} | config
-    file = RegionsFile(policy_id="TEST", policy_version="1", residency={"public": ["CN"]},
-                       regions=[RegionConfig.model_validate(settings)])
+    settings = {
+        "name": name,
+        "connection": f"tidewatch_region_{name.replace('-', '_')}",
+        "bucket": bucket,
+        "jurisdiction": "CN",
+        "lock_days": 1,
+    } | config
+    file = RegionsFile(
+        policy_id="TEST",
+        policy_version="1",
+        residency={"public": ["CN"]},
+        regions=[RegionConfig.model_validate(settings)],
+    )
     extra = {"endpoint_url": server.endpoint_url, "region_name": "us-east-1"}
-    return open_regions(file, lambda conn_id: Connection(
-        conn_id, "aws", login=server.access_key, password=server.secret_key, extra=extra))[0]
+    return open_regions(
+        file,
+        lambda conn_id: Connection(
+            conn_id, "aws", login=server.access_key, password=server.secret_key, extra=extra
+        ),
+    )[0]
 
 
 @pytest.fixture(scope="session")
@@ -159,5 +172,12 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
     identity = x25519.Identity.generate()
     (home / "recipients.txt").write_text(f"{identity.to_public()}\n", encoding="ascii")
     (home / "identity.txt").write_text(f"{identity}\n", encoding="ascii")
-    return Keys(signing_key, home / "signing.pem", home / "signing.pub.pem", home / "recipients.txt",
-                home / "identity.txt", str(identity.to_public()), str(identity))
+    return Keys(
+        signing_key,
+        home / "signing.pem",
+        home / "signing.pub.pem",
+        home / "recipients.txt",
+        home / "identity.txt",
+        str(identity.to_public()),
+        str(identity),
+    )

@@ -9,7 +9,9 @@ from tidewatch.local.s3 import LocalRegion
 
 def test_a_database_is_fresh_and_empty(database: str) -> None:
     with psycopg.connect(database) as conn:
-        found = conn.execute("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace").fetchone()
+        found = conn.execute(
+            "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+        ).fetchone()
     assert found == (0,)
 
 
@@ -27,7 +29,8 @@ def test_the_three_regions_are_three_places_with_lock(three_regions: list[Region
 
 
 def test_a_killed_region_is_up_again_in_the_next_test(
-    region_servers: list[LocalRegion], three_regions: list[Region],
+    region_servers: list[LocalRegion],
+    three_regions: list[Region],
 ) -> None:
     region_servers[0].kill()
     assert not region_servers[0].running()

@@ -37,7 +37,7 @@ def test_it_listens_on_the_loopback_address_only_and_wants_the_password(server: 
 
 
 def test_its_password_file_is_private(server: LocalPostgres) -> None:
-    assert stat.S_IMODE(os.stat(server.home / "password").st_mode) == 0o600
+    assert stat.S_IMODE((server.home / "password").stat().st_mode) == 0o600
     assert server.password not in server.log.read_text()
 
 
@@ -57,7 +57,9 @@ def test_committed_rows_survive_a_killed_postmaster(server: LocalPostgres) -> No
 
 def test_a_stale_lock_file_that_names_a_living_stranger_does_not_stop_it(server: LocalPostgres) -> None:
     server.stop()
-    (server.data / "postmaster.pid").write_text(f"{os.getppid()}\n{server.data}\n0\n{server.port}\n\n127.0.0.1\n")
+    (server.data / "postmaster.pid").write_text(
+        f"{os.getppid()}\n{server.data}\n0\n{server.port}\n\n127.0.0.1\n"
+    )
     server.start()
     assert server.answers()
 

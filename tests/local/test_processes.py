@@ -1,6 +1,5 @@
 """Daemons are found again, stopped with their family, and never confused with somebody else's process."""
 
-import os
 import socket
 import sys
 import time
@@ -14,10 +13,15 @@ from tidewatch.local import processes
 from tidewatch.local.processes import Daemon, StackError
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
-FORKS = [sys.executable, "-c", (
-    "import subprocess, sys, time\n"
-    "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
-    "print(p.pid, flush=True); time.sleep(600)")]
+FORKS = [
+    sys.executable,
+    "-c",
+    (
+        "import subprocess, sys, time\n"
+        "p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "print(p.pid, flush=True); time.sleep(600)"
+    ),
+]
 
 
 @pytest.fixture
@@ -58,9 +62,14 @@ def test_a_process_id_that_was_given_to_somebody_else_is_left_alone(log: Path) -
 
 
 def test_a_daemon_that_ignores_the_polite_signal_is_ended_all_the_same(log: Path) -> None:
-    stubborn = [sys.executable, "-c", (
-        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('deaf', flush=True)\n"
-        "time.sleep(600)")]
+    stubborn = [
+        sys.executable,
+        "-c",
+        (
+            "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('deaf', flush=True)\n"
+            "time.sleep(600)"
+        ),
+    ]
     daemon = processes.spawn("stubborn", stubborn, log=log)
     processes.wait_for("it", lambda: processes.tail(log), seconds=20, log=log)
     assert processes.stop(daemon, grace_seconds=0.2) == 1
@@ -68,7 +77,9 @@ def test_a_daemon_that_ignores_the_polite_signal_is_ended_all_the_same(log: Path
 
 
 def test_a_daemon_that_ends_at_once_is_reported_with_its_last_words(log: Path) -> None:
-    daemon = processes.spawn("short", [sys.executable, "-c", "print('no disk left'); raise SystemExit(3)"], log=log)
+    daemon = processes.spawn(
+        "short", [sys.executable, "-c", "print('no disk left'); raise SystemExit(3)"], log=log
+    )
     started = time.monotonic()
     with pytest.raises(StackError, match="no disk left") as caught:
         processes.wait_for("short", lambda: None, seconds=60, log=log, still=lambda: processes.alive(daemon))
@@ -87,7 +98,7 @@ def test_a_taken_port_is_replaced_by_another(log: Path) -> None:
 
 def test_logs_of_daemons_are_readable_by_their_owner_only(log: Path) -> None:
     processes.stop(processes.spawn("quiet", SLEEP, log=log))
-    assert os.stat(log).st_mode & 0o777 == 0o600
+    assert log.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_stray_is_found_by_its_arguments_and_nothing_else_is_touched(log: Path, tmp_path: Path) -> None:

@@ -35,10 +35,14 @@ def region(tmp_path: Path) -> Iterator[LocalRegion]:
 
 
 def client_with(region: LocalRegion, access_key: str, secret_key: str) -> S3Client:
-    return boto3.client("s3", endpoint_url=region.endpoint_url, aws_access_key_id=access_key,
-                        aws_secret_access_key=secret_key, region_name="us-east-1",
-                        config=Config(retries={"max_attempts": 1},
-                                      request_checksum_calculation="when_required"))
+    return boto3.client(
+        "s3",
+        endpoint_url=region.endpoint_url,
+        aws_access_key_id=access_key,
+        aws_secret_access_key=secret_key,
+        region_name="us-east-1",
+        config=Config(retries={"max_attempts": 1}, request_checksum_calculation="when_required"),
+    )
 
 
 def code_of(caught: pytest.ExceptionInfo[ClientError]) -> tuple[int, str]:
@@ -49,8 +53,12 @@ def code_of(caught: pytest.ExceptionInfo[ClientError]) -> tuple[int, str]:
 def test_a_lock_and_its_version_survive_a_kill(region: LocalRegion) -> None:
     client = region.client()
     version = client.put_object(Bucket=BUCKET, Key="a/日记.txt", Body=b"kept")["VersionId"]
-    client.put_object_retention(Bucket=BUCKET, Key="a/日记.txt", VersionId=version,
-                                Retention={"Mode": "COMPLIANCE", "RetainUntilDate": SOON})
+    client.put_object_retention(
+        Bucket=BUCKET,
+        Key="a/日记.txt",
+        VersionId=version,
+        Retention={"Mode": "COMPLIANCE", "RetainUntilDate": SOON},
+    )
     region.kill()
 
     again = LocalRegion(region.name, region.home)
@@ -70,8 +78,13 @@ def test_a_lock_and_its_version_survive_a_kill(region: LocalRegion) -> None:
 
 def test_bucket_settings_survive_a_kill(region: LocalRegion) -> None:
     client = region.client()
-    client.put_object_lock_configuration(Bucket=BUCKET, ObjectLockConfiguration={
-        "ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 3}}})
+    client.put_object_lock_configuration(
+        Bucket=BUCKET,
+        ObjectLockConfiguration={
+            "ObjectLockEnabled": "Enabled",
+            "Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 3}},
+        },
+    )
     region.kill()
     region.start()
     client = region.client()
@@ -84,8 +97,9 @@ def test_older_versions_and_released_locks_survive_a_kill(region: LocalRegion) -
     client = region.client()
     first = client.put_object(Bucket=BUCKET, Key="k", Body=b"one")["VersionId"]
     second = client.put_object(Bucket=BUCKET, Key="k", Body=b"two")["VersionId"]
-    client.put_object_retention(Bucket=BUCKET, Key="k", VersionId=second,
-                                Retention={"Mode": "GOVERNANCE", "RetainUntilDate": SOON})
+    client.put_object_retention(
+        Bucket=BUCKET, Key="k", VersionId=second, Retention={"Mode": "GOVERNANCE", "RetainUntilDate": SOON}
+    )
     client.delete_object(Bucket=BUCKET, Key="k", VersionId=second, BypassGovernanceRetention=True)
     region.kill()
     region.start()
@@ -98,8 +112,9 @@ def test_many_locks_survive_a_kill_without_rewriting_them_all_each_time(region: 
     client = region.client()
     for number in range(200):
         client.put_object(Bucket=BUCKET, Key=f"many/{number}", Body=b"x")
-        client.put_object_retention(Bucket=BUCKET, Key=f"many/{number}",
-                                    Retention={"Mode": "COMPLIANCE", "RetainUntilDate": SOON})
+        client.put_object_retention(
+            Bucket=BUCKET, Key=f"many/{number}", Retention={"Mode": "COMPLIANCE", "RetainUntilDate": SOON}
+        )
     journal = region.home / "locks.jsonl"
     assert len(journal.read_text().splitlines()) == 200
     region.kill()
@@ -162,8 +177,9 @@ def test_a_replayed_signature_does_not_fit_another_request(region: LocalRegion) 
     stolen: dict[str, str] = {}
 
     def keep(request: object, **_: object) -> None:
-        stolen.update({str(k): v.decode() if isinstance(v, bytes) else str(v)
-                       for k, v in request.headers.items()})  # type: ignore[attr-defined]
+        stolen.update(
+            {str(k): v.decode() if isinstance(v, bytes) else str(v) for k, v in request.headers.items()}
+        )  # type: ignore[attr-defined]
 
     client.meta.events.register("before-send.s3.PutObject", keep)
     client.put_object(Bucket=BUCKET, Key="mine", Body=b"first")

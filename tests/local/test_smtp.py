@@ -13,7 +13,11 @@ def test_mail_lands_in_the_maildir_and_the_server_stops(tmp_path: Path) -> None:
     mail.start()
     try:
         message = EmailMessage()
-        message["From"], message["To"], message["Subject"] = "a@example.org", "b@example.org", "备份完成 sealed"
+        message["From"], message["To"], message["Subject"] = (
+            "a@example.org",
+            "b@example.org",
+            "备份完成 sealed",
+        )
         message.set_content("正文 body")
         with smtplib.SMTP("127.0.0.1", mail.port or 0) as smtp:
             smtp.send_message(message)

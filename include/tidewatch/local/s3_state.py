@@ -93,7 +93,7 @@ class Journal:
 
 
 def drop_unanswered_writes(data_dir: Path) -> int:
-    """Remove bodies without description: their writer was killed between the two, so nobody was told "stored".
+    """Remove bodies without description: their writer was killed between the two, unanswered.
 
     Left alone they would come back as objects without a version. Returns how many.
     """
@@ -101,7 +101,8 @@ def drop_unanswered_writes(data_dir: Path) -> int:
     versions = data_dir / ".versions"
     for path in [p for p in data_dir.rglob("*") if p.is_file()]:
         if path.suffix == ".tmp" or (
-            not path.name.endswith(".meta.json") and versions not in path.parents
+            not path.name.endswith(".meta.json")
+            and versions not in path.parents
             and not path.with_name(path.name + ".meta.json").exists()
         ):
             path.unlink()

@@ -1,4 +1,4 @@
-"""A mail server that delivers to nobody: every message lands in a Maildir folder, where people and tests read it.
+"""A mail server that delivers to nobody: messages land in a Maildir folder, where people and tests read them.
 
 `python -m tidewatch.local.smtp --maildir DIR --port N` on 127.0.0.1; `LocalMail` is the handle.
 """
@@ -66,12 +66,25 @@ class LocalMail:
         return [box[key] for key in sorted(box.keys())]
 
     def _launch(self) -> None:
-        command = [sys.executable, "-m", "tidewatch.local.smtp", "--maildir", str(self.maildir), "--port", str(self.port)]
+        command = [
+            sys.executable,
+            "-m",
+            "tidewatch.local.smtp",
+            "--maildir",
+            str(self.maildir),
+            "--port",
+            str(self.port),
+        ]
         daemon = self.daemon = processes.spawn("mail", command, log=self.log, cwd=self.home)
         self._write_state()
         port = self.port or 0
-        processes.wait_for("The mail catcher", lambda: processes.alive(daemon) and processes.port_open(port),
-                           seconds=20.0, log=self.log, still=lambda: processes.alive(daemon))
+        processes.wait_for(
+            "The mail catcher",
+            lambda: processes.alive(daemon) and processes.port_open(port),
+            seconds=20.0,
+            log=self.log,
+            still=lambda: processes.alive(daemon),
+        )
 
     def _write_state(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -84,7 +97,9 @@ def main() -> None:
     from aiosmtpd.controller import Controller
     from aiosmtpd.handlers import Mailbox
 
-    parser = argparse.ArgumentParser(description="An SMTP server on 127.0.0.1 that files every message in a Maildir.")
+    parser = argparse.ArgumentParser(
+        description="An SMTP server on 127.0.0.1 that files every message in a Maildir."
+    )
     parser.add_argument("--maildir", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
     arguments = parser.parse_args()
