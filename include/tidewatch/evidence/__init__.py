@@ -1,0 +1,1 @@
+"""The ledger: records, hash chain, anchoring. What it proves and what it does not: docs/ledger.md."""

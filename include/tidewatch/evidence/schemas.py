@@ -1,0 +1,345 @@
+"""What a record of each kind must say: the fields an auditor asks for.
+
+The kinds of this table are closed: a record of one of them with a field too many or too few is refused. Kinds
+that are not listed (of rooms to come) take any JSON object.
+
+All times are UTC. Sizes are bytes. Digests are SHA-256 in 64 lower-case hex digits.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
+
+from tidewatch.core.clock import require_utc
+from tidewatch.core.errors import LedgerError
+from tidewatch.core.redaction import redact
+
+
+def _free_text(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    # What a server answered, or a person typed, must never keep a fact out of the ledger, and a secret that
+    # got in could never be taken out again.
+    clean = redact(text.encode("utf-8", "replace").decode())
+    return clean if len(clean) <= 2000 else clean[:1999] + "…"
+
+
+Utc = Annotated[AwareDatetime, AfterValidator(require_utc)]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
+Name = Annotated[str, Field(min_length=1, max_length=400)]
+FreeText = Annotated[str, BeforeValidator(_free_text)]
+"""Redacted, at most 2,000 characters, always writable."""
+LockMode = Literal["COMPLIANCE", "GOVERNANCE"]
+
+
+class Part(BaseModel):
+    """A group of fields inside a body."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Body(Part):
+    """The body of a record; `KIND` is the kind it belongs to."""
+
+    KIND: ClassVar[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """The JSON object that is recorded; times in RFC 3339 with Z."""
+        return self.model_dump(mode="json")
+
+
+class Policy(Part):
+    """The backup policy in force: its id and its version, as in config/regions.yaml."""
+
+    id: Name
+    version: Name
+
+
+class Run(Part):
+    """Who did it: the Dag run and its attempt; `schedule` is None for a run that a person started."""
+
+    dag_id: Name
+    run_id: Name
+    try_number: Count = 1
+    schedule: str | None = None
+
+
+class Place(Part):
+    """Where a copy lives."""
+
+    region: Name
+    provider: Name
+    bucket: Name
+    jurisdiction: Name
+
+
+class StoredObject(Part):
+    """One object of a backup: plaintext (uncompressed) and ciphertext (as stored)."""
+
+    name: Name
+    role: Name
+    plain_size: Count
+    plain_sha256: Digest
+    cipher_size: Count
+    cipher_sha256: Digest
+
+
+class ReadBack(Part):
+    """What a region answered when one object was read back.
+
+    `mode` says how: `full` read and hashed every byte, `checksum` compared the checksum that the store keeps.
+    """
+
+    key: str
+    version_id: str | None
+    size: Count
+    sha256: Digest
+    lock_mode: LockMode | None
+    retain_until: Utc | None
+    read_at: Utc
+    mode: Literal["full", "checksum"]
+
+
+class RegionCopy(Part):
+    """The state of one copy at the end of a run; `error` only when it failed."""
+
+    place: Place
+    state: Literal["verified", "failed"]
+    objects: Count
+    bytes: Count
+    retain_until: Utc | None = None
+    read_back_at: Utc | None = None
+    error: FreeText | None = None
+
+
+class Finding(Part):
+    """One expectation that was not met: what was observed, the limit, and where."""
+
+    expectation: Name
+    batch: str
+    observed: FreeText
+    limit: FreeText
+
+
+class _OfBackup(Body):
+    policy: Policy
+    source: Name
+    source_type: Literal["postgres", "files"]
+    data_class: Name
+    backup_id: Name
+    run: Run
+
+
+class BackupStarted(_OfBackup):
+    """A source is about to be read."""
+
+    KIND: ClassVar[str] = "backup.started"
+
+    started_at: Utc
+    regions: list[Place]
+
+
+class BackupStaged(_OfBackup):
+    """The source was read once, compressed, encrypted, and sent; nothing is proved yet."""
+
+    KIND: ClassVar[str] = "backup.staged"
+
+    started_at: Utc
+    snapshot_at: Utc
+    ended_at: Utc
+    tables: Count = 0
+    rows: Count = 0
+    files: Count = 0
+    plain_bytes: Count
+    stored_bytes: Count
+    content_sha256: Digest
+    """Digest of the fingerprint (database) or of the file list (files): what the content was."""
+    objects: list[StoredObject]
+    recipients: list[str]
+    """Key ids of the age recipients that can open it."""
+    received_by: list[str]
+    missed_by: list[str]
+
+
+class BackupCommitted(_OfBackup):
+    """The verdict on a backup. The manifest is written once in every region that holds a copy."""
+
+    KIND: ClassVar[str] = "backup.committed"
+
+    verdict: Literal["sealed", "degraded", "failed", "suspect"]
+    started_at: Utc
+    snapshot_at: Utc
+    ended_at: Utc
+    rows: Count = 0
+    files: Count = 0
+    plain_bytes: Count
+    stored_bytes: Count
+    manifest_sha256: Digest | None
+    """None when no region took the manifest."""
+    signing_key_id: str
+    recipients: list[str]
+    copies: list[RegionCopy]
+
+
+class _OfCopy(Body):
+    policy: Policy
+    source: Name
+    data_class: Name
+    backup_id: Name
+    run: Run
+    place: Place
+
+
+class CopyVerified(_OfCopy):
+    """Every object of the backup was read back from this region and is what was sent."""
+
+    KIND: ClassVar[str] = "copy.verified"
+
+    objects: list[ReadBack]
+    started_at: Utc
+    ended_at: Utc
+
+
+class CopyFailed(_OfCopy):
+    """The region does not hold a proved copy, and why."""
+
+    KIND: ClassVar[str] = "copy.failed"
+
+    stage: Literal["upload", "retention", "read_back", "manifest", "heal"]
+    error: FreeText
+    failed_at: Utc
+
+
+class CopyHealed(_OfCopy):
+    """A missing copy was made from a verified one: the same ciphertext, the same hash."""
+
+    KIND: ClassVar[str] = "copy.healed"
+
+    from_region: Name
+    objects: list[ReadBack]
+    started_at: Utc
+    ended_at: Utc
+    verdict: Literal["sealed", "degraded", "failed", "suspect"]
+    """The verdict on the whole backup after this copy."""
+
+
+class ProbeCheck(Part):
+    """One thing that a region was asked to do, and what it did."""
+
+    name: Name
+    ok: bool
+    observed: FreeText
+
+
+class RegionProbed(Body):
+    """What a region enforces, found out by trying."""
+
+    KIND: ClassVar[str] = "region.probed"
+
+    policy: Policy
+    place: Place
+    run: Run | None
+    started_at: Utc
+    ended_at: Utc
+    ok: bool
+    checks: list[ProbeCheck]
+
+
+class GateJudged(Body):
+    """A gate looked at a staged batch. staged = published + quarantined."""
+
+    KIND: ClassVar[str] = "gate.judged"
+
+    gate: Name
+    subject: Name
+    dag_id: Name
+    run_id: Name
+    passed: bool
+    evaluated: Count
+    critical: list[Finding]
+    warnings: list[Finding]
+    staged: Count
+    published: Count
+    quarantined: Count
+    judged_at: Utc
+
+
+class DecisionMade(Body):
+    """A person decided what a gate had left open. `about` is the backup (or other subject) decided on."""
+
+    KIND: ClassVar[str] = "decision.made"
+
+    about: Name
+    decision: Literal["accept", "reject"]
+    decided_by: Name
+    reason: FreeText
+    previous_verdict: str
+    decided_at: Utc
+
+
+class NoticeFailed(Body):
+    """A notice could not be sent through a channel; recorded at the first failure, retried until it is too
+    old.
+    """
+
+    KIND: ClassVar[str] = "notice.failed"
+
+    fact: Name
+    channel: Name
+    severity: Literal["info", "warning", "critical"]
+    error: FreeText
+    failed_at: Utc
+    next_try_at: Utc
+
+
+SCHEMAS: Mapping[str, type[Body]] = {
+    model.KIND: model
+    for model in (
+        BackupStarted,
+        BackupStaged,
+        BackupCommitted,
+        CopyVerified,
+        CopyFailed,
+        CopyHealed,
+        RegionProbed,
+        GateJudged,
+        DecisionMade,
+        NoticeFailed,
+    )
+}
+
+
+def checked_body(kind: str, body: Mapping[str, Any] | Body) -> Mapping[str, Any]:
+    """`body` as the JSON object to record. Raises LedgerError when it does not fit its kind."""
+    if isinstance(body, Body):
+        if kind != body.KIND:
+            raise LedgerError(
+                f"A body of {body.KIND} was given for a record {kind}",
+                expected=f"a body of {kind}",
+                found=type(body).__name__,
+                do=f"append it with kind={body.KIND!r}",
+            )
+        return body.as_json()
+    model = SCHEMAS.get(kind)
+    if model is None:
+        return body
+    try:
+        return model.model_validate(dict(body)).as_json()
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in error.errors()]
+        raise LedgerError(
+            f"The body does not fit a record {kind}",
+            expected=f"the fields of evidence.schemas.{model.__name__}",
+            found="; ".join(problems)[:1000],
+            do="give every field; see docs/ledger.md",
+        ) from None  # pydantic's own text quotes the values

@@ -1,0 +1,227 @@
+"""The kinds of the main job carry the auditor's fields, all of them and no others."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from ledger_tools import NOW
+
+from tidewatch.core.database import Connection, connect
+from tidewatch.core.errors import LedgerError
+from tidewatch.evidence.ledger import append, records, verify
+from tidewatch.evidence.schemas import SCHEMAS, Body, DecisionMade, NoticeFailed, checked_body
+
+AT = "2026-11-22T03:04:05.678901Z"
+SHA = "0123456789abcdef" * 4
+PLACE = {"region": "cn-east", "provider": "ceph", "bucket": "tw", "jurisdiction": "CN"}
+RUN = {"dag_id": "back_up_sources", "run_id": "scheduled__1", "try_number": 1, "schedule": "0 2 * * *"}
+COPY = {
+    "policy": {"id": "P", "version": "3"},
+    "source": "ops",
+    "data_class": "personal",
+    "backup_id": "b1",
+    "run": RUN,
+    "place": PLACE,
+}
+BACKUP = {k: v for k, v in COPY.items() if k != "place"} | {"source_type": "postgres"}
+READ = {
+    "key": "k",
+    "version_id": "v1",
+    "size": 5,
+    "sha256": SHA,
+    "lock_mode": "COMPLIANCE",
+    "retain_until": AT,
+    "read_at": AT,
+    "mode": "full",
+}
+OBJECT = {
+    "name": "dump.pgc.zst.age",
+    "role": "dump",
+    "plain_size": 9,
+    "plain_sha256": SHA,
+    "cipher_size": 5,
+    "cipher_sha256": SHA,
+}
+FINDING = {"expectation": "row_ratio", "batch": "tables", "observed": "0.7", "limit": ">= 0.8"}
+
+COMPLETE: dict[str, dict[str, Any]] = {
+    "backup.started": {**BACKUP, "started_at": AT, "regions": [PLACE]},
+    "backup.staged": {
+        **BACKUP,
+        "started_at": AT,
+        "snapshot_at": AT,
+        "ended_at": AT,
+        "tables": 3,
+        "rows": 100,
+        "files": 0,
+        "plain_bytes": 9,
+        "stored_bytes": 5,
+        "content_sha256": SHA,
+        "objects": [OBJECT],
+        "recipients": ["age1x"],
+        "received_by": ["cn-east"],
+        "missed_by": ["cn-north"],
+    },
+    "backup.committed": {
+        **BACKUP,
+        "verdict": "degraded",
+        "started_at": AT,
+        "snapshot_at": AT,
+        "ended_at": AT,
+        "rows": 100,
+        "files": 0,
+        "plain_bytes": 9,
+        "stored_bytes": 5,
+        "manifest_sha256": SHA,
+        "signing_key_id": "k",
+        "recipients": ["age1x"],
+        "copies": [
+            {
+                "place": PLACE,
+                "state": "verified",
+                "objects": 1,
+                "bytes": 5,
+                "retain_until": AT,
+                "read_back_at": AT,
+                "error": None,
+            }
+        ],
+    },
+    "copy.verified": {**COPY, "objects": [READ], "started_at": AT, "ended_at": AT},
+    "copy.failed": {**COPY, "stage": "upload", "error": "no answer", "failed_at": AT},
+    "copy.healed": {
+        **COPY,
+        "from_region": "cn-north",
+        "objects": [READ],
+        "started_at": AT,
+        "ended_at": AT,
+        "verdict": "sealed",
+    },
+    "region.probed": {
+        "policy": {"id": "P", "version": "3"},
+        "place": PLACE,
+        "run": RUN,
+        "started_at": AT,
+        "ended_at": AT,
+        "ok": False,
+        "checks": [{"name": "lock", "ok": False, "observed": "gone"}],
+    },
+    "gate.judged": {
+        "gate": "backup",
+        "subject": "b1",
+        "dag_id": "d",
+        "run_id": "r",
+        "passed": False,
+        "evaluated": 9,
+        "critical": [FINDING],
+        "warnings": [],
+        "staged": 10,
+        "published": 9,
+        "quarantined": 1,
+        "judged_at": AT,
+    },
+    "decision.made": {
+        "about": "b1",
+        "decision": "accept",
+        "decided_by": "li.wei",
+        "reason": "table was emptied",
+        "previous_verdict": "suspect",
+        "decided_at": AT,
+    },
+    "notice.failed": {
+        "fact": "f",
+        "channel": "mail",
+        "severity": "critical",
+        "error": "refused",
+        "failed_at": AT,
+        "next_try_at": AT,
+    },
+}
+
+
+@pytest.fixture
+def conn(warehouse: str) -> Iterator[Connection]:
+    with connect(warehouse, application_name="tests") as connection:
+        yield connection
+
+
+def test_every_kind_has_an_example_here() -> None:
+    assert set(COMPLETE) == set(SCHEMAS)
+
+
+@pytest.mark.parametrize("kind", sorted(SCHEMAS))
+def test_a_complete_body_is_recorded_as_given_from_a_mapping_and_from_the_model(
+    conn: Connection, kind: str
+) -> None:
+    append(conn, kind=kind, subject="s", body=COMPLETE[kind], now=NOW)
+    append(conn, kind=kind, subject="s", body=SCHEMAS[kind].model_validate(COMPLETE[kind]), now=NOW)
+    assert [r.body for r in records(conn)] == [COMPLETE[kind]] * 2
+    assert verify(conn).ok
+
+
+@pytest.mark.parametrize("kind", sorted(SCHEMAS))
+def test_a_field_too_many_is_refused(kind: str) -> None:
+    with pytest.raises(LedgerError, match="surprise: Extra inputs"):
+        checked_body(kind, {**COMPLETE[kind], "surprise": 1})
+
+
+DEFAULTED = {"tables", "rows", "files"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"), [(k, f) for k in sorted(SCHEMAS) for f in COMPLETE[k] if f not in DEFAULTED]
+)
+def test_a_missing_field_is_refused_and_named(kind: str, field: str) -> None:
+    body = {k: v for k, v in COMPLETE[kind].items() if k != field}
+    with pytest.raises(LedgerError, match=f"{field}: Field required"):
+        checked_body(kind, body)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("backup.committed", {"verdict": "fine"}),
+        ("backup.committed", {"started_at": "2026-11-22T03:04:05"}),
+        ("backup.committed", {"manifest_sha256": SHA.upper()}),
+        ("backup.staged", {"rows": -1}),
+        ("backup.staged", {"plain_bytes": 2**53}),
+        ("copy.verified", {"objects": [{**READ, "lock_mode": "NONE"}]}),
+        ("decision.made", {"decision": "yes"}),
+    ],
+)
+def test_a_value_outside_its_range_is_refused(kind: str, change: dict[str, Any]) -> None:
+    with pytest.raises(LedgerError, match=next(iter(change))):
+        checked_body(kind, {**COMPLETE[kind], **change})
+
+
+def test_a_model_under_the_wrong_kind_is_refused(conn: Connection) -> None:
+    body = DecisionMade.model_validate(COMPLETE["decision.made"])
+    with pytest.raises(LedgerError, match=r"body of decision\.made was given for a record copy\.failed"):
+        append(conn, kind="copy.failed", subject="s", body=body, now=NOW)
+
+
+def test_a_refusal_does_not_repeat_the_value(conn: Connection) -> None:
+    with pytest.raises(LedgerError) as caught:
+        append(conn, kind="notice.failed", subject="s", body={"fact": "f", "secret": "hunter2"}, now=NOW)
+    assert "hunter2" not in f"{caught.value}{caught.value.__cause__}"
+
+
+def test_free_text_is_redacted_cut_and_always_writable(conn: Connection) -> None:
+    hostile = "postgres://u:hunter2@db/x \x00 \ud83d " + "x" * 5000
+    body = NoticeFailed.model_validate({**COMPLETE["notice.failed"], "error": hostile})
+    append(conn, kind="notice.failed", subject="s", body=body, now=NOW)
+    (record,) = records(conn)
+    assert "hunter2" not in record.body["error"]
+    assert len(record.body["error"]) == 2000
+    assert verify(conn).ok
+
+
+def test_times_are_recorded_in_utc(conn: Connection) -> None:
+    body = {**COMPLETE["copy.failed"], "failed_at": "2026-11-22T11:04:05.678901+08:00"}
+    assert append(conn, kind="copy.failed", subject="s", body=body, now=NOW).body["failed_at"] == AT
+
+
+def test_every_kind_documents_itself() -> None:
+    for model in SCHEMAS.values():
+        assert model.__doc__
+        assert model.__doc__ != Body.__doc__
