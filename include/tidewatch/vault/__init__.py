@@ -1,0 +1,1 @@
+"""What a stored backup is: fingerprint, envelope, manifest, layout, read-back, catalogue."""

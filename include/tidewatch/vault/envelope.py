@@ -1,0 +1,267 @@
+"""The envelope of stored bytes: zstd inside age. `age -d -i identity | zstd -d` opens it.
+
+Everything streams: memory does not grow with the size of the object. The age format (age-encryption.org/v1)
+authenticates every 64 KiB chunk and the end, so a cut or changed file does not open; the zstd frame carries
+a checksum of the content besides.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol, cast
+
+import pyrage
+import zstandard
+
+from tidewatch.core.canonical import sha256_hex
+from tidewatch.core.errors import ConfigError, IntegrityError
+
+Sink = Callable[[bytes], None]
+
+LEVEL = 3
+_READ_SIZE = 1 << 20
+# One step of compressed input may grow by a factor of 30,000 (a run of zeros): 1 KiB keeps that at 32 MiB.
+_INFLATE_STEP = 1 << 10
+_IDENTITY_MARK = "AGE-SECRET-KEY-"
+
+
+class Reader(Protocol):
+    """A binary stream: a pipe, a file, an object being downloaded."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes; empty only at the end."""
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """Sizes (bytes) and SHA-256 (hex) of the stream before compression and of the stored bytes."""
+
+    plain_size: int
+    plain_sha256: str
+    cipher_size: int
+    cipher_sha256: str
+
+
+@dataclass(frozen=True)
+class Recipients:
+    """Who can open what is sealed. `key_ids` are for the manifest: the first 16 hex digits of SHA-256 of
+    each public key as it is written in the file."""
+
+    items: tuple[Any, ...]
+    key_ids: tuple[str, ...]
+
+
+def load_recipients(path: Path) -> Recipients:
+    """Read age recipients, one a line; empty lines and lines with `#` do not count. X25519 (`age1...`) and
+    SSH (`ssh-ed25519 ...`, `ssh-rsa ...`) public keys are known. Raises ConfigError."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unusable(path, type(error).__name__) from error
+    texts: dict[str, Any] = {}
+    for number, line in enumerate(lines, start=1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        texts[text] = _recipient(path, number, text)
+    if not texts:
+        raise _unusable(path, "no recipient")
+    return Recipients(tuple(texts.values()), tuple(key_id(t) for t in texts))
+
+
+def key_id(recipient: str) -> str:
+    """The short name of a recipient: the first 16 hex digits of SHA-256 of its text."""
+    return sha256_hex(recipient.strip().encode())[:16]
+
+
+def _recipient(path: Path, number: int, text: str) -> Any:
+    if _IDENTITY_MARK in text.upper() or "PRIVATE KEY" in text.upper():
+        raise ConfigError(
+            f"{path} holds a secret key on line {number}",
+            expected="public keys only (age1... or ssh-...): the backup side must not be able to decrypt",
+            found="a secret key (not shown)",
+            do="move the secret key to a safe place away from this machine, put its public key here "
+            "(`age-keygen -y`), and consider the key exposed",
+        )
+    kind = pyrage.ssh.Recipient if text.startswith("ssh-") else pyrage.x25519.Recipient
+    try:
+        return kind.from_str(text)
+    except pyrage.RecipientError:
+        raise _unusable(path, f"line {number} is not a public key ({len(text)} characters)") from None
+
+
+def _unusable(path: Path, found: str) -> ConfigError:
+    return ConfigError(
+        f"The recipients file {path} cannot be used",
+        expected="one or more age public keys, one a line",
+        found=found,
+        do="write the public keys into it (`age-keygen -y identity.txt`), or point TIDEWATCH_RECIPIENTS_FILE "
+        "at the right file",
+    )
+
+
+def load_identity(path: Path) -> Any:
+    """The first secret key of an age identity file, for restore and tests. Raises ConfigError."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        text = next(line.strip() for line in lines if line.strip().startswith(_IDENTITY_MARK))
+        return pyrage.x25519.Identity.from_str(text)
+    except (OSError, UnicodeDecodeError, StopIteration, pyrage.IdentityError) as error:
+        raise ConfigError(
+            f"The identity file {path} cannot be used",
+            expected=f"an age identity file with a line {_IDENTITY_MARK}...",
+            found=type(error).__name__,
+            do="point at the file that `age-keygen` wrote",
+        ) from None  # the library's own text may quote the key
+
+
+class _Guard:
+    """Keeps the first exception of our own callbacks: pyrage turns every one into its EncryptError."""
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+
+    def run(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return call(*arguments)
+        except BaseException as error:  # also KeyboardInterrupt must come out as itself
+            self.error = self.error or error
+            raise
+
+    def reraise(self) -> None:
+        if self.error is not None:
+            raise self.error from None
+
+
+class _Source:
+    """A reader that counts and hashes what passes."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._read = reader.read
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def read(self, size: int = -1) -> bytes:
+        block = self._read(size if size > 0 else _READ_SIZE)
+        self._hash.update(block)
+        self.size += len(block)
+        return block
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+
+class _Pull:
+    """What pyrage reads from."""
+
+    def __init__(self, read: Callable[[int], bytes], guard: _Guard) -> None:
+        self._read = read
+        self._guard = guard
+
+    def read(self, size: int = -1) -> bytes:
+        block: bytes = self._guard.run(self._read, size)
+        return block
+
+
+class _Push:
+    """What pyrage writes to: counts, hashes, hands on."""
+
+    def __init__(self, sink: Sink, guard: _Guard) -> None:
+        self._sink = sink
+        self._guard = guard
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, block: bytes) -> int:
+        self._hash.update(block)
+        self.size += len(block)
+        self._guard.run(self._sink, block)
+        return len(block)
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+
+def seal(
+    reader: Reader, sink: Sink, recipients: Recipients, *, level: int = LEVEL, threads: int = 0
+) -> Sealed:
+    """Read `reader` to its end, compress, encrypt, and give the stored bytes to `sink` in blocks of about
+    64 KiB. `threads` > 0 compresses in that many threads besides the caller's.
+
+    An exception of `reader` or `sink` comes out as itself; what `sink` got until then is worthless.
+    """
+    guard = _Guard()
+    source = _Source(reader)
+    compressor = zstandard.ZstdCompressor(
+        level=level, threads=threads, write_checksum=True, write_content_size=False
+    )
+    # read_across: a reader that gives fewer bytes than asked for, as pipes do, is simply asked again.
+    packed = compressor.stream_reader(cast(IO[bytes], source), read_size=_READ_SIZE)
+    push = _Push(sink, guard)
+    try:
+        pyrage.encrypt_io(_Pull(packed.read, guard), push, list(recipients.items))
+    except pyrage.EncryptError:
+        guard.reraise()
+        raise
+    return Sealed(source.size, source.sha256, push.size, push.sha256)
+
+
+def open_sealed(reader: Reader, writer: Sink, identity: Any) -> Sealed:
+    """Decrypt and decompress `reader` into `writer`; the counterpart of `seal`.
+
+    Raises IntegrityError when the bytes were changed, cut, or sealed to another key. `writer` may have got
+    the sound beginning by then, so use what it got only after this has returned.
+    """
+    guard = _Guard()
+    source = _Source(reader)
+    plain = _Push(writer, guard)
+    inflate = _Inflate(plain)
+    try:
+        pyrage.decrypt_io(_Pull(source.read, guard), _Push(inflate.write, guard), [identity])
+        inflate.finish()
+    except pyrage.DecryptError as error:
+        guard.reraise()
+        raise _damaged(str(error)) from error
+    return Sealed(plain.size, plain.sha256, source.size, source.sha256)
+
+
+class _Inflate:
+    """Decompresses exactly one zstd frame."""
+
+    def __init__(self, out: _Push) -> None:
+        self._out = out
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
+
+    def write(self, block: bytes) -> None:
+        for start in range(0, len(block), _INFLATE_STEP):
+            if self._frame.eof:
+                raise _damaged("bytes after the end of the compressed stream")
+            try:
+                plain = self._frame.decompress(block[start : start + _INFLATE_STEP])
+            except zstandard.ZstdError as error:
+                raise _damaged(str(error)) from error
+            if plain:
+                self._out.write(plain)
+            if self._frame.unused_data:
+                raise _damaged("bytes after the end of the compressed stream")
+
+    def finish(self) -> None:
+        """Raises IntegrityError when the frame is not complete."""
+        if not self._frame.eof:
+            raise _damaged("the end of the compressed stream is missing")
+
+
+def _damaged(found: str) -> IntegrityError:
+    return IntegrityError(
+        "A stored object does not open",
+        expected="an age file for this identity that holds one zstd frame, unchanged and complete",
+        found=found,
+        do="check that the identity belongs to a key id of the manifest; if it does, fetch the copy of "
+        "another region",
+    )

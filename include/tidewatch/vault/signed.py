@@ -1,0 +1,77 @@
+"""Signed JSON files: `{"<name>": {...}, "signature": {"algorithm", "key_id", "value"}}`.
+
+The file is exactly the canonical form (RFC 8785) of that value, without a newline at the end. The signature
+(Ed25519) is over the canonical bytes of the value of `<name>`, which stand in the file as they were signed.
+So whoever reads the file with any JSON library, canonicalises the value again and checks the signature gets
+the same answer as `open_signed`, which checks first and parses afterwards.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tidewatch.core.canonical import canonical_bytes
+from tidewatch.core.errors import IntegrityError
+from tidewatch.core.signing import ALGORITHM, Signature, SigningKey, VerifyKey
+
+_SIGNATURE_MARK = b',"signature":'
+_SIGNATURE_FIELDS = {"algorithm", "key_id", "value"}
+
+
+def sign_document(name: str, value: Mapping[str, Any], key: SigningKey) -> bytes:
+    """The bytes of the signed file. `name` sorts before `signature`. Raises IntegrityError when `value` has
+    no canonical form."""
+    if not name.isidentifier() or name >= "signature":
+        raise ValueError(f"{name!r} would not come before the signature")
+    body = canonical_bytes(value)
+    return _frame(name, body, key.sign(body))
+
+
+def open_signed(name: str, data: bytes, key: VerifyKey) -> dict[str, Any]:
+    """The value of a signed file. Raises IntegrityError if a single byte is not as it was signed."""
+    head = _head(name)
+    mark = data.rfind(_SIGNATURE_MARK)
+    if not data.startswith(head) or mark < 0:
+        raise _broken(name, "bytes that do not have the form of a signed file")
+    body = data[len(head) : mark]
+    signature = _signature(name, data[mark + len(_SIGNATURE_MARK) : -1])
+    key.verify(body, signature)
+    # The signature itself has more than one spelling in base64 and JSON: only ours is accepted.
+    if _frame(name, body, signature) != data:
+        raise _broken(name, "bytes beside the signed part that were changed")
+    value = json.loads(body)
+    if not isinstance(value, dict):
+        raise _broken(name, f"a {type(value).__name__}")
+    return value
+
+
+def _head(name: str) -> bytes:
+    return b'{"' + name.encode("ascii") + b'":'
+
+
+def _frame(name: str, body: bytes, signature: Signature) -> bytes:
+    fields = {"algorithm": signature.algorithm, "key_id": signature.key_id, "value": signature.value}
+    return _head(name) + body + _SIGNATURE_MARK + canonical_bytes(fields) + b"}"
+
+
+def _signature(name: str, text: bytes) -> Signature:
+    try:
+        fields = json.loads(text)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise _broken(name, "a signature that is not JSON") from error
+    if not isinstance(fields, dict) or set(fields) != _SIGNATURE_FIELDS:
+        raise _broken(name, "a signature without its fields algorithm, key_id and value")
+    if fields["algorithm"] != ALGORITHM or not all(isinstance(v, str) for v in fields.values()):
+        raise _broken(name, "a signature of another algorithm")
+    if not fields["value"].isascii():
+        raise _broken(name, "a signature that is not base64")
+    return Signature(fields["key_id"], fields["value"])
+
+
+def _broken(name: str, found: str) -> IntegrityError:
+    return IntegrityError(
+        f"The {name} is not what was signed",
+        expected=f"the canonical JSON of {name} and its Ed25519 signature, byte for byte",
+        found=found,
+        do="do not use it; fetch the copy of another region and compare",
+    )

@@ -1,0 +1,1 @@
+select backup_id, document -> 'objects' as objects from vault.backups where backup_id = any (%(backup_ids)s)
