@@ -1,0 +1,244 @@
+"""`tidewatch backup`: which backups there are, what is in one, whether its copies still hold."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from tidewatch.cli.common import Json, print_json, print_table, regions, settings, warehouse
+from tidewatch.core.clock import utc_now
+from tidewatch.core.errors import NotFound
+from tidewatch.core.progress import human_bytes
+from tidewatch.core.signing import VerifyKey
+from tidewatch.vault import catalogue
+from tidewatch.vault.catalogue import Backup, Copy
+from tidewatch.vault.verify import CopyReport, verify_copy
+
+app = typer.Typer(no_args_is_help=True, help="Backups: list, show, verify, and decide on suspect ones.")
+
+BackupId = Annotated[
+    str, typer.Argument(help="As `tidewatch backup list` shows it; `latest:SOURCE` is the newest.")
+]
+
+
+@app.command(name="list")
+def list_backups(
+    source: Annotated[str | None, typer.Option(help="Only this source.")] = None,
+    number: Annotated[int, typer.Option("--number", "-n", min=1, help="At most so many.")] = 20,
+    as_json: Json = False,
+) -> int:
+    """The newest backups, from the catalogue."""
+    with warehouse() as conn:
+        rows = catalogue.list_backups(conn, source=source, n=number)
+        verified = {row.backup_id: _verified(catalogue.copies(conn, row.backup_id)) for row in rows}
+    if as_json:
+        print_json([{**_summary(row), "verified_in": verified[row.backup_id]} for row in rows])
+        return 0
+    print_table(
+        ["backup", "status", "started", "rows / files", "bytes in", "stored", "verified in"],
+        [
+            [
+                row.backup_id,
+                row.status,
+                row.started_at,
+                _contents(row),
+                human_bytes(row.totals.plain_size),
+                human_bytes(row.totals.new_cipher_size),
+                ", ".join(verified[row.backup_id]) or "-",
+            ]
+            for row in rows
+        ],
+    )
+    return 0
+
+
+@app.command()
+def show(backup_id: BackupId, as_json: Json = False) -> int:
+    """Everything about one backup: objects, tables, copies with their locks, the gate's word."""
+    with warehouse() as conn:
+        backup = catalogue.get(conn, _resolve(conn, backup_id))
+        copies = catalogue.copies(conn, backup.backup_id)
+    if as_json:
+        print_json({**_summary(backup), "manifest": backup.document, "copies": [asdict(c) for c in copies]})
+        return 0
+    for name, value in _summary(backup).items():
+        print(f"{name:>18}: {value if value is not None else '-'}")
+    _show_contents(backup)
+    print_table(
+        ["region", "object", "state", "lock", "retain until", "read back", "problem"],
+        [
+            [
+                c.region,
+                _name(c.object_key),
+                c.state,
+                c.lock_mode,
+                c.retain_until,
+                c.read_back_at,
+                c.error,
+            ]
+            for c in copies
+        ],
+        title="Copies",
+    )
+    return 0
+
+
+@app.command()
+def verify(
+    backup_id: BackupId,
+    region: Annotated[
+        list[str] | None, typer.Option(help="Only this region; may be given more than once.")
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Trust the checksums that the store recorded; download nothing.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Read every object back from the regions and compare it with the signed manifest there.
+
+    Exit code 1 when a copy is missing or differs. Nothing is changed; `heal_copies` repairs.
+    """
+    key = VerifyKey.load(settings().verify_key_file)
+    chosen = regions(region or [])
+    with warehouse() as conn:
+        resolved = _resolve(conn, backup_id)
+    reports = [
+        verify_copy(r, resolved, key, now=utc_now(), mode="checksum" if quick else "full") for r in chosen
+    ]
+    if as_json:
+        print_json([_report(report) for report in reports])
+    else:
+        print_table(
+            ["region", "verdict", "objects", "what is wrong"],
+            [
+                [r.region, "verified" if r.ok else "NOT VERIFIED", len(r.objects), _wrong(r) or "-"]
+                for r in reports
+            ],
+            title=resolved,
+        )
+    return 0 if all(report.ok for report in reports) else 1
+
+
+Who = Annotated[str, typer.Option("--by", help="Who decides: a name that an auditor can ask.")]
+Why = Annotated[str, typer.Option("--reason", help="Why, in a sentence.")]
+
+
+@app.command()
+def accept(backup_id: BackupId, by: Who, reason: Why) -> int:
+    """Count a suspect backup as good: the change was meant. Signed, kept in the regions, never undone."""
+    return _decide(backup_id, accept=True, by=by, reason=reason)
+
+
+@app.command()
+def reject(backup_id: BackupId, by: Who, reason: Why) -> int:
+    """Do not count a suspect backup as good. It stays where it is until its lock ends."""
+    return _decide(backup_id, accept=False, by=by, reason=reason)
+
+
+def _decide(backup_id: str, *, accept: bool, by: str, reason: str) -> int:
+    from tidewatch.backup.context import open_context
+    from tidewatch.backup.decide import decide
+    from tidewatch.core.connections import from_environment
+
+    with warehouse() as conn:
+        resolved = _resolve(conn, backup_id)
+    decide(open_context(settings(), from_environment, utc_now), resolved, accept=accept, by=by, reason=reason)
+    print(f"{resolved} is now {'accepted' if accept else 'rejected'}; the decision is in the ledger.")
+    return 0
+
+
+def _resolve(conn: Any, backup_id: str) -> str:
+    """`latest:SOURCE` -> the newest backup of it that has a manifest."""
+    if not backup_id.startswith("latest:"):
+        return backup_id
+    source = backup_id.removeprefix("latest:")
+    found = catalogue.list_backups(conn, source=source, statuses=(*catalogue.GOOD, "suspect"), n=1)
+    if not found:
+        raise NotFound(
+            f"There is no backup of {source}",
+            expected="a source that was backed up at least once",
+            found=source,
+            do="`tidewatch backup list` shows what there is",
+        )
+    return found[0].backup_id
+
+
+def _summary(backup: Backup) -> dict[str, Any]:
+    run = backup.run
+    return {
+        "backup_id": backup.backup_id,
+        "source": backup.source,
+        "status": backup.status,
+        "data_class": backup.data_class,
+        "started_at": backup.started_at,
+        "snapshot_at": backup.snapshot_at,
+        "ended_at": backup.ended_at,
+        "dag_id": run.dag_id,
+        "run_id": run.run_id,
+        "bytes_in": backup.totals.plain_size,
+        "bytes_stored": backup.totals.cipher_size,
+        "bytes_new": backup.totals.new_cipher_size,
+        "tables": backup.totals.tables,
+        "rows": backup.totals.rows,
+        "files": backup.totals.files,
+        "error": backup.error,
+        "decided_by": backup.decided_by,
+        "decision_reason": backup.decision_reason,
+    }
+
+
+def _show_contents(backup: Backup) -> None:
+    if backup.document is None:
+        return
+    manifest = backup.manifest
+    print_table(
+        ["object", "role", "bytes in", "stored", "SHA-256 of what is stored"],
+        [
+            [o.name, o.role, human_bytes(o.plain_size), human_bytes(o.cipher_size), o.cipher_sha256]
+            for o in manifest.objects
+        ],
+        title="Objects",
+    )
+    if manifest.database:
+        print_table(
+            ["table", "kind", "rows", "fingerprint"],
+            [[t.label, t.kind, t.rows, t.sha256] for t in manifest.database.tables],
+            title="Tables",
+        )
+    if manifest.gate and not manifest.gate.passed:
+        print("The gate refused it:")
+        for failure in manifest.gate.failures:
+            print(f"- {failure}")
+
+
+def _contents(backup: Backup) -> str:
+    totals = backup.totals
+    if totals.files is not None:
+        return f"{totals.files} files"
+    return "-" if totals.rows is None else f"{totals.rows} rows"
+
+
+def _verified(copies: list[Copy]) -> list[str]:
+    return sorted(
+        region
+        for region in {c.region for c in copies}
+        if all(c.state == "verified" for c in copies if c.region == region)
+    )
+
+
+def _wrong(report: CopyReport) -> str:
+    found = [f"{_name(a.key)}: {a.problem}" for a in report.objects if not a.ok]
+    return "; ".join(([report.problem] if report.problem else []) + found)
+
+
+def _report(report: CopyReport) -> dict[str, Any]:
+    return {
+        "region": report.region,
+        "verified": report.ok,
+        "objects": [a.model_dump(mode="json") for a in report.objects],
+        "problem": _wrong(report) or None,
+    }
+
+
+def _name(key: str) -> str:
+    return key.rpartition("/")[2]
