@@ -15,13 +15,14 @@ def canonical_bytes(value: Any) -> bytes:
     """
     try:
         return rfc8785.dumps(value)
-    except rfc8785.CanonicalizationError as error:
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
+        # rfc8785 lets a key that is not Unicode through as UnicodeEncodeError, whose text quotes the key.
         raise IntegrityError(
             "A value has no canonical JSON form",
             expected="JSON types, finite numbers, integers within +-(2^53 - 1), keys that are text",
-            found=f"{type(error).__name__}: {error}",
+            found="text that is not Unicode" if isinstance(error, UnicodeEncodeError) else str(error),
             do="pass large integers and times as text",
-        ) from error
+        ) from None
 
 
 def sha256_hex(data: bytes) -> str:

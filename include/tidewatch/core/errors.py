@@ -3,7 +3,7 @@
 No message may hold a secret or personal data; `str()` is safe for logs, notices and pages.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tidewatch.core.redaction import redact
 
@@ -21,11 +21,16 @@ class TidewatchError(Exception):
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        return f"{self.what}. Expected: {self.expected}. Found: {self.found}. What to do: {self.do}."
+        what, expected, found, do = (
+            part.strip().rstrip(".") for part in (self.what, self.expected, self.found, self.do)
+        )
+        return f"{what}. Expected: {expected}. Found: {found}. What to do: {do}."
 
-    def __reduce__(self) -> tuple[object, ...]:
+    def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions cross process borders (workers, pools): keyword-only arguments need help to be rebuilt.
-        return _rebuild, (type(self), self.what, self.expected, self.found, self.do)
+        # What else was attached to the error (notes) travels as state.
+        rest = {k: v for k, v in self.__dict__.items() if k not in {"what", "expected", "found", "do"}}
+        return _rebuild, (type(self), self.what, self.expected, self.found, self.do), rest
 
 
 def _rebuild(kind: type[TidewatchError], what: str, expected: str, found: str, do: str) -> TidewatchError:

@@ -9,24 +9,31 @@ import base64
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from tidewatch.core.clock import require_utc
 from tidewatch.core.errors import (
     AlreadyExists,
     ObjectMissing,
     RegionError,
     RegionMisconfigured,
+    RegionRefused,
     RegionUnavailable,
 )
-from tidewatch.core.s3errors import translate, unavailable
+from tidewatch.core.s3errors import broken, translate
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CompleteMultipartUploadOutputTypeDef, PutObjectOutputTypeDef
+    from mypy_boto3_s3.type_defs import (
+        CompletedPartTypeDef,
+        CompleteMultipartUploadOutputTypeDef,
+        GetObjectOutputTypeDef,
+        PutObjectOutputTypeDef,
+    )
 
 T = TypeVar("T")
 CHUNK = 1 << 20
@@ -150,11 +157,17 @@ class ObjectStore:
             reply = self._call("write", key, write)
         except AlreadyExists:
             # An earlier try of this very call may have been stored although its answer was lost.
-            if tries > 1 and hashlib.sha256(self.read(key)).digest() == digest:
-                head = self.head(key)
-                return Stored(head.version_id, head.etag)
+            if tries > 1 and (done := self._same(key, len(body), digest)) is not None:
+                return done
             raise
         return Stored(reply.get("VersionId"), reply["ETag"])
+
+    def _same(self, key: str, size: int, digest: bytes) -> Stored | None:
+        """What is under `key`, when it is these very bytes."""
+        head = self.head(key)
+        if head.size != size or hashlib.sha256(self.read(key, head.version_id)).digest() != digest:
+            return None
+        return Stored(head.version_id, head.etag)
 
     def multipart(self, key: str) -> "Multipart":
         """Begin an upload in parts; nothing is visible under `key` before `complete`."""
@@ -168,8 +181,12 @@ class ObjectStore:
         return Multipart(self, key, reply["UploadId"])
 
     def set_retention(self, key: str, version_id: str | None, mode: str, until: datetime) -> None:
-        """Lock one version until `until` (UTC, whole seconds). A COMPLIANCE lock can only grow."""
-        retention: Any = {"Mode": mode, "RetainUntilDate": until.astimezone(UTC).replace(microsecond=0)}
+        """Lock one version until `until`, in whole seconds, rounded up: S3 stores no fractions, and a lock that
+        ends earlier than asked would fail its own read-back. A COMPLIANCE lock can only grow."""
+        end = require_utc(until)
+        if end.microsecond:
+            end = end.replace(microsecond=0) + timedelta(seconds=1)
+        retention: Any = {"Mode": mode, "RetainUntilDate": end}
         self._call(
             "lock",
             key,
@@ -194,34 +211,43 @@ class ObjectStore:
         place: Any = {}
         if self._address.region_name != "us-east-1":
             place = {"CreateBucketConfiguration": {"LocationConstraint": self._address.region_name}}
-        self._call(
-            "create the bucket",
-            "",
-            lambda: self.client.create_bucket(Bucket=self.bucket, ObjectLockEnabledForBucket=True, **place),
-        )
+        try:
+            self._call(
+                "create",
+                "",
+                lambda: self.client.create_bucket(
+                    Bucket=self.bucket, ObjectLockEnabledForBucket=True, **place
+                ),
+            )
+        except RegionError:
+            if not self.describe().exists:  # otherwise somebody else was faster
+                raise
 
     # -- reading ------------------------------------------------------------------------------------------
 
     def get(self, key: str, version_id: str | None = None) -> Iterator[bytes]:
         """The object's bytes in chunks of up to 1 MiB. A connection that breaks midway raises
         RegionUnavailable: the caller decides whether to begin again."""
+        yield from self._chunks(key, self._call("read", key, partial(self._open, key, version_id)))
+
+    def _open(self, key: str, version_id: str | None) -> "GetObjectOutputTypeDef":
+        return self.client.get_object(Bucket=self.bucket, Key=key, **_version(version_id))
+
+    def _chunks(self, key: str, reply: "GetObjectOutputTypeDef") -> Iterator[bytes]:
         from botocore.exceptions import BotoCoreError
         from urllib3.exceptions import HTTPError
 
-        reply = self._call(
-            "read", key, lambda: self.client.get_object(Bucket=self.bucket, Key=key, **_version(version_id))
-        )
         body = reply["Body"]
         try:
             yield from body.iter_chunks(CHUNK)
         except (BotoCoreError, HTTPError, OSError) as error:
-            raise unavailable(self.region, self.bucket, "read", key, type(error).__name__) from error
+            raise broken(self.region, self.bucket, "read", key, error) from error
         finally:
             body.close()
 
     def read(self, key: str, version_id: str | None = None) -> bytes:
         """A small object whole (manifests, probes)."""
-        return self._call("read", key, lambda: b"".join(self.get(key, version_id)))
+        return self._call("read", key, lambda: b"".join(self._chunks(key, self._open(key, version_id))))
 
     def head(self, key: str, version_id: str | None = None) -> Head:
         """Raises ObjectMissing."""
@@ -258,23 +284,23 @@ class ObjectStore:
     def describe(self) -> BucketFacts:
         """Whether the bucket is there, versioned, and has object lock."""
         try:
-            self._call("look at the bucket", "", lambda: self.client.head_bucket(Bucket=self.bucket))
-        except (RegionMisconfigured, ObjectMissing):
+            self._call("look at", "", lambda: self.client.head_bucket(Bucket=self.bucket))
+        except RegionMisconfigured as error:
+            if not error.found.startswith("no such bucket"):
+                raise
             return BucketFacts(exists=False, versioning=False, object_lock=False)
-        versioning = self._call(
-            "look at the bucket", "", lambda: self.client.get_bucket_versioning(Bucket=self.bucket)
-        )
+        versioning = self._call("look at", "", lambda: self.client.get_bucket_versioning(Bucket=self.bucket))
         try:
             lock = self._call(
-                "look at the bucket",
+                "look at",
                 "",
                 lambda: self.client.get_object_lock_configuration(Bucket=self.bucket),
             )
             enabled = lock.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled"
-        except RegionError as error:
-            if error.retryable:
-                raise
-            enabled = False  # stores answer "no configuration" with an error
+        except (RegionRefused, RegionUnavailable):
+            raise
+        except RegionError:
+            enabled = False  # stores answer "no configuration" with an error, some do not know the question
         return BucketFacts(True, versioning.get("Status") == "Enabled", enabled)
 
     # -- how calls fail -----------------------------------------------------------------------------------
@@ -292,13 +318,22 @@ class ObjectStore:
 
     def _once(self, verb: str, key: str, call: Callable[[], T]) -> T:
         from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
         try:
             return call()
         except ClientError as error:
             raise translate(self.region, self.bucket, verb, key, error.response) from error
-        except BotoCoreError as error:
-            raise unavailable(self.region, self.bucket, verb, key, type(error).__name__) from error
+        except (BotoCoreError, ResponseParserError) as error:
+            # The parser fails on what is no S3 answer at all: a proxy's page, or half an answer.
+            raise broken(self.region, self.bucket, verb, key, error) from error
+
+
+@dataclass(frozen=True)
+class _Sent:
+    size: int
+    etag: str
+    sha256: bytes
 
 
 class Multipart:
@@ -308,8 +343,7 @@ class Multipart:
         self._store = store
         self.key = key
         self.upload_id = upload_id
-        self._parts: list[dict[str, Any]] = []
-        self._size = 0
+        self._parts: dict[int, _Sent] = {}
 
     def part(self, number: int, body: bytes, sha256: bytes) -> None:
         """Send part `number` (from 1; all but the last at least 5 MiB). The store checks `sha256`."""
@@ -327,31 +361,51 @@ class Multipart:
                 ChecksumSHA256=checksum,
             ),
         )
-        self._size += len(body)
-        self._parts.append({"PartNumber": number, "ETag": reply["ETag"], "ChecksumSHA256": checksum})
+        self._parts[number] = _Sent(len(body), reply["ETag"], sha256)
 
     def complete(self, *, if_absent: bool = True) -> Stored:
         """Make the object visible. With `if_absent`, raises AlreadyExists when the key is taken."""
         s = self._store
         condition: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
-        upload: Any = {"Parts": self._parts}
+        parts: list[CompletedPartTypeDef] = [
+            {"PartNumber": n, "ETag": p.etag, "ChecksumSHA256": base64.b64encode(p.sha256).decode()}
+            for n, p in sorted(self._parts.items())
+        ]
         tries = 0
 
         def finish() -> "CompleteMultipartUploadOutputTypeDef":
             nonlocal tries
             tries += 1
             return s.client.complete_multipart_upload(
-                Bucket=s.bucket, Key=self.key, UploadId=self.upload_id, MultipartUpload=upload, **condition
+                Bucket=s.bucket,
+                Key=self.key,
+                UploadId=self.upload_id,
+                MultipartUpload={"Parts": parts},
+                **condition,
             )
 
         try:
             reply = s._call("complete", self.key, finish)
         except (AlreadyExists, ObjectMissing):
             # An earlier try of this very call may have finished the upload although its answer was lost.
-            if tries > 1 and (head := s.head(self.key)).size == self._size:
-                return Stored(head.version_id, head.etag)
+            if tries > 1 and (done := self._finished()) is not None:
+                return done
             raise
         return Stored(reply.get("VersionId"), reply["ETag"])
+
+    def _finished(self) -> Stored | None:
+        """What is under the key, when its size and (where the store tells one) its checksum are ours."""
+        try:
+            head = self._store.head(self.key)
+        except ObjectMissing:
+            return None
+        parts = [p for _, p in sorted(self._parts.items())]
+        digest = hashlib.sha256(b"".join(p.sha256 for p in parts)).digest()
+        ours = base64.b64encode(digest).decode()
+        theirs = (head.checksum_sha256 or ours).partition("-")[0]
+        if head.size != sum(p.size for p in parts) or theirs != ours:
+            return None
+        return Stored(head.version_id, head.etag)
 
     def abort(self) -> None:
         """Forget the parts. Raises RegionError; a second call is harmless."""

@@ -14,7 +14,7 @@ def silent(line: str) -> None:
 def human_bytes(count: float) -> str:
     """Decimal units, one digit: `812 B`, `1.2 MB`."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
-        if abs(count) < 1000:
+        if abs(count) < (1000 if unit == "B" else 999.95):
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} PB"

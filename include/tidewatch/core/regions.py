@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from tidewatch.core.config import Strict
-from tidewatch.core.connections import Resolver
+from tidewatch.core.connections import Connection, Resolver
 from tidewatch.core.errors import ConfigError, NotFound, RegionMisconfigured, ResidencyError
 from tidewatch.core.objectstore import Address, ObjectStore
 
 _SLUG = r"^[a-z][a-z0-9-]{0,39}$"
+_JURISDICTION = r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$"
 
 
 class RegionConfig(Strict):
@@ -21,9 +23,9 @@ class RegionConfig(Strict):
     connection: str
     """Airflow connection of type `aws`: login = access key id, password = secret, extra.endpoint_url,
     extra.region_name."""
-    bucket: str = Field(min_length=3, max_length=63)
+    bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     prefix: str = Field("tidewatch", pattern=r"^[A-Za-z0-9._/-]{1,200}$")
-    jurisdiction: str = Field(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")
+    jurisdiction: str = Field(pattern=_JURISDICTION)
     """ISO 3166 code of the country (or country-subdivision) whose law applies to the bucket."""
     provider: str = "s3"
     lock_mode: Literal["COMPLIANCE", "GOVERNANCE"] = "COMPLIANCE"
@@ -45,15 +47,16 @@ class RegionsFile(Strict):
 
     policy_id: str = Field(min_length=1)
     policy_version: str = Field(min_length=1)
-    residency: dict[str, list[str]]
-    """data class -> jurisdictions that may hold it. A class that is not listed may be held nowhere."""
+    residency: dict[str, list[Annotated[str, Field(pattern=_JURISDICTION)]]]
+    """data class -> jurisdictions that may hold it. A class that is not listed may be held nowhere. Codes are
+    compared as they are: CN does not include CN-HK, which has laws of its own."""
     regions: list[RegionConfig] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _unique(self) -> "RegionsFile":
         names = [r.name for r in self.regions]
-        if len(set(names)) != len(names):
-            raise ValueError("two regions have the same name")
+        if twice := sorted({n for n in names if names.count(n) > 1}):
+            raise ValueError(f"a name of its own for each region; {', '.join(twice)} is there twice")
         return self
 
     def region(self, name: str) -> RegionConfig:
@@ -99,7 +102,7 @@ def open_regions(file: RegionsFile, resolver: Resolver) -> list[Region]:
     places: dict[tuple[str, str], str] = {}
     for config in file.regions:
         address = _address(config, resolver)
-        place = ((address.endpoint_url or f"aws:{address.region_name}").rstrip("/").lower(), config.bucket)
+        place = (_server(address), config.bucket)
         if place in places:
             raise RegionMisconfigured(
                 f"The regions {places[place]} and {config.name} are the same place",
@@ -114,6 +117,13 @@ def open_regions(file: RegionsFile, resolver: Resolver) -> list[Region]:
 
 def _address(config: RegionConfig, resolver: Resolver) -> Address:
     connection = resolver(config.connection)
+    if connection.conn_type not in {"aws", "s3"}:
+        raise ConfigError(
+            f"Connection {config.connection} of region {config.name} is of another kind",
+            expected="type aws",
+            found=f"type {connection.conn_type or 'unknown'}",
+            do=f"set the type of connection {config.connection} to aws; docs/connections.md has examples",
+        )
     if not connection.login or not connection.password:
         raise ConfigError(
             f"Connection {config.connection} of region {config.name} is incomplete",
@@ -121,15 +131,52 @@ def _address(config: RegionConfig, resolver: Resolver) -> Address:
             found="no " + ("login" if not connection.login else "password"),
             do=f"complete connection {config.connection}; docs/connections.md has examples",
         )
-    endpoint = connection.extra.get("endpoint_url")
     return Address(
-        endpoint_url=str(endpoint) if endpoint else None,
+        endpoint_url=_endpoint(config, connection),
         region_name=str(connection.extra.get("region_name") or "us-east-1"),
         access_key=connection.login,
         secret_key=connection.password,
         session_token=connection.extra.get("aws_session_token"),
-        verify=connection.extra.get("verify", True),
+        verify=_verify(connection.extra.get("verify", True)),
     )
+
+
+def _endpoint(config: RegionConfig, connection: Connection) -> str | None:
+    """`extra.endpoint_url`, also where Airflow's AWS hook looks for the one of S3; None is AWS itself."""
+    extra = connection.extra
+    service = extra.get("service_config")
+    s3 = service.get("s3") if isinstance(service, dict) else None
+    endpoint = (s3.get("endpoint_url") if isinstance(s3, dict) else None) or extra.get("endpoint_url")
+    if not endpoint:
+        return None
+    parts = urlsplit(str(endpoint))
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
+        raise ConfigError(
+            f"Connection {config.connection} of region {config.name} has an endpoint that cannot be used",
+            expected="extra.endpoint_url such as https://s3.example.com or http://127.0.0.1:9000",
+            found="another form (not shown, it may hold a secret)",
+            do=f"correct endpoint_url in the extra of connection {config.connection}",
+        )
+    return str(endpoint).rstrip("/")
+
+
+def _verify(value: object) -> bool | str:
+    """URIs carry text only: `verify=false` means what it says. Any other text is a certificate file."""
+    if isinstance(value, str) and value.lower() in {"true", "false"}:
+        return value.lower() == "true"
+    return value if isinstance(value, str | bool) else True
+
+
+def _server(address: Address) -> str:
+    """What two regions must not share together with the bucket: host and port, whatever the spelling.
+
+    At AWS a bucket name is one bucket in all regions of a partition.
+    """
+    if address.endpoint_url is None:
+        return "AWS China" if address.region_name.startswith("cn-") else "AWS"
+    parts = urlsplit(address.endpoint_url)
+    host = "127.0.0.1" if parts.hostname in {"localhost", "::1"} else parts.hostname
+    return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
 def check_residency(data_class: str, regions: list[RegionConfig], file: RegionsFile) -> None:
@@ -138,7 +185,7 @@ def check_residency(data_class: str, regions: list[RegionConfig], file: RegionsF
     if allowed is None:
         raise ResidencyError(
             f"The residency policy says nothing about data class {data_class}",
-            expected="one of " + ", ".join(sorted(file.residency)),
+            expected="one of " + (", ".join(sorted(file.residency)) or "(the policy is empty)"),
             found=data_class,
             do=f"add {data_class} with its jurisdictions under `residency` in config/regions.yaml",
         )

@@ -14,9 +14,13 @@ _PROJECT = Path(__file__).resolve().parents[3]
 
 
 class Settings(BaseSettings):
-    """Paths that are not given are derived from `project` (the repository) and `home` (its state)."""
+    """Paths that are not given are derived from `project` (the repository) and `home` (its state).
 
-    model_config = SettingsConfigDict(env_prefix="TIDEWATCH_", extra="ignore", frozen=False)
+    Every path is absolute afterwards: a relative one is relative to `project`, because scheduler, workers and
+    shells have working directories of their own. An empty variable counts as one that is not set.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="TIDEWATCH_", env_ignore_empty=True, extra="ignore")
 
     project: Path = _PROJECT
     home: Path = Path()
@@ -34,6 +38,10 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _derive(self) -> "Settings":
         given = self.model_fields_set
+        self.project = self.project.expanduser().absolute()
+        for name in given - {"project"}:
+            if isinstance(path := getattr(self, name), Path):
+                setattr(self, name, self.project / path.expanduser())
         for name, value in (
             ("home", self.project / ".tidewatch"),
             ("config_dir", self.project / "config"),

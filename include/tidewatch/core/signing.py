@@ -1,12 +1,11 @@
 """Ed25519 signatures (RFC 8032) over bytes, with keys in PEM files that `openssl` reads too."""
 
 import base64
-import binascii
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -42,7 +41,7 @@ class VerifyKey:
         """Read a PEM public key. Raises ConfigError."""
         try:
             key = serialization.load_pem_public_key(path.read_bytes())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, UnsupportedAlgorithm) as error:
             raise _unusable(path, "an Ed25519 public key in PEM form", error) from error
         if not isinstance(key, Ed25519PublicKey):
             raise _unusable(path, "an Ed25519 public key in PEM form", TypeError(type(key).__name__))
@@ -56,6 +55,13 @@ class VerifyKey:
 
     def verify(self, data: bytes, signature: Signature) -> None:
         """Raises IntegrityError unless `signature` was made by this key over `data`."""
+        if signature.algorithm != ALGORITHM:
+            raise IntegrityError(
+                "A signature is of another kind",
+                expected=ALGORITHM,
+                found=signature.algorithm,
+                do="do not use it; fetch the copy of another region",
+            )
         if signature.key_id != self.key_id:
             raise IntegrityError(
                 "A signature was made by another key",
@@ -64,8 +70,8 @@ class VerifyKey:
                 do="check with the public key that belongs to this installation, or treat it as forged",
             )
         try:
-            self.key.verify(base64.b64decode(signature.value, validate=True), data)
-        except (InvalidSignature, binascii.Error) as error:
+            self.key.verify(_unbase64(signature.value), data)
+        except (InvalidSignature, ValueError) as error:
             raise IntegrityError(
                 "A signature does not fit what it signs",
                 expected=f"a valid Ed25519 signature of key {self.key_id}",
@@ -96,14 +102,15 @@ class SigningKey:
         """Read an unencrypted PKCS#8 PEM private key. Raises ConfigError."""
         try:
             key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise _unusable(path, "an Ed25519 private key in PEM form (PKCS#8)", error) from error
         if not isinstance(key, Ed25519PrivateKey):
             raise _unusable(path, "an Ed25519 private key in PEM form", TypeError(type(key).__name__))
         return cls(key)
 
     def save(self, path: Path) -> None:
-        """Write the PEM file, readable by its owner only; an existing file is not replaced."""
+        """Write the PEM file, readable by its owner only; an existing file is not replaced
+        (FileExistsError): whoever loses a signing key can prove nothing older any more."""
         pem = self.key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -115,11 +122,39 @@ class SigningKey:
         return Signature(self.public.key_id, base64.b64encode(self.key.sign(data)).decode())
 
 
+def _unbase64(text: str) -> bytes:
+    """Strict base64: exactly the text that encoding the result gives again. Raises ValueError."""
+    data = base64.b64decode(text, validate=True)
+    if base64.b64encode(data).decode() != text:
+        raise ValueError("not the canonical spelling")
+    return data
+
+
 def _unusable(path: Path, expected: str, error: Exception) -> ConfigError:
     return ConfigError(
         f"The key file {path} cannot be used",
         expected=expected,
-        found=type(error).__name__,
-        do="create a pair with `tidewatch keys create`, or point TIDEWATCH_SIGNING_KEY_FILE / "
+        found=_seen(path, error),
+        do="create a pair with `openssl genpkey -algorithm ed25519 -out signing.pem` and `openssl pkey -in "
+        "signing.pem -pubout -out signing.pub.pem`, or point TIDEWATCH_SIGNING_KEY_FILE / "
         "TIDEWATCH_VERIFY_KEY_FILE at the right file",
     )
+
+
+def _seen(path: Path, error: Exception) -> str:
+    """What stands in the file instead, without quoting it."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return type(error).__name__
+    for mark, kind in (
+        (b"ENCRYPTED PRIVATE KEY", "a private key behind a passphrase"),
+        (b"AGE-SECRET-KEY", "an age identity"),
+        (b"PRIVATE KEY-----", "a private key of another kind or damaged"),
+        (b"PUBLIC KEY-----", "a public key of another kind or damaged"),
+    ):
+        if mark in content:
+            return kind
+    return "an empty file" if not content.strip() else "something else"

@@ -2,18 +2,19 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from tidewatch.core.config import Strict
+from tidewatch.core.config import ProjectPath, Strict
 from tidewatch.core.errors import NotFound
 
 
 class GateBand(Strict):
     """What the backup gate calls plausible for this source."""
 
-    row_ratio_min: float = Field(0.8, ge=0)
+    row_ratio_min: float = Field(0.8, ge=0, le=1)
     """Rows of a table divided by the median of its last `history` good backups: below this is suspect."""
-    row_ratio_max: float | None = Field(None, gt=0)
+    row_ratio_max: float | None = Field(None, ge=1)
+    """Above this is suspect; None: growth is never suspect."""
     history: int = Field(7, ge=1, le=365)
     min_rows: int = Field(20, ge=0)
     """Tables whose median is smaller are not judged by ratio."""
@@ -26,10 +27,18 @@ class GateBand(Strict):
 
 class _Source(Strict):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
-    data_class: str
-    regions: list[str] | None = None
+    data_class: str = Field(min_length=1)
+    """What the residency policy in config/regions.yaml knows it as."""
+    regions: list[str] | None = Field(None, min_length=1)
     """Names from config/regions.yaml; None: all."""
     gate: GateBand = GateBand()
+
+    @field_validator("regions")
+    @classmethod
+    def _each_once(cls, value: list[str] | None) -> list[str] | None:
+        if value is not None and len(set(value)) != len(value):
+            raise ValueError("each region once")
+        return value
 
 
 class PostgresSource(_Source):
@@ -45,7 +54,9 @@ class FilesSource(_Source):
     """A directory (`path`) or an S3 prefix (`connection`, `bucket`, `prefix`)."""
 
     type: Literal["files"]
-    path: str | None = None
+    path: ProjectPath | None = None
+    """A directory, absolute once it is read. `${TIDEWATCH_HOME}` and `${TIDEWATCH_PROJECT}` are replaced, a
+    relative path is relative to the project."""
     connection: str | None = None
     bucket: str | None = None
     prefix: str = ""
@@ -55,7 +66,7 @@ class FilesSource(_Source):
 
     @model_validator(mode="after")
     def _one_place(self) -> "FilesSource":
-        s3 = self.connection is not None or self.bucket is not None
+        s3 = self.connection is not None or self.bucket is not None or self.prefix != ""
         if (self.path is not None) == s3:
             raise ValueError("a files source has either `path`, or `connection` and `bucket`")
         if s3 and (self.connection is None or self.bucket is None):
@@ -74,8 +85,8 @@ class SourcesFile(Strict):
     @model_validator(mode="after")
     def _unique(self) -> "SourcesFile":
         names = [s.name for s in self.sources]
-        if len(set(names)) != len(names):
-            raise ValueError("two sources have the same name")
+        if twice := sorted({n for n in names if names.count(n) > 1}):
+            raise ValueError(f"a name of its own for each source; {', '.join(twice)} is there twice")
         return self
 
     def source(self, name: str) -> PostgresSource | FilesSource:
