@@ -24,7 +24,7 @@ from tidewatch.core.errors import (
     RegionRefused,
     RegionUnavailable,
 )
-from tidewatch.core.s3errors import broken, translate
+from tidewatch.core.s3errors import NO_BUCKET, broken, translate
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -181,8 +181,10 @@ class ObjectStore:
         return Multipart(self, key, reply["UploadId"])
 
     def set_retention(self, key: str, version_id: str | None, mode: str, until: datetime) -> None:
-        """Lock one version until `until`, in whole seconds, rounded up: S3 stores no fractions, and a lock that
-        ends earlier than asked would fail its own read-back. A COMPLIANCE lock can only grow."""
+        """Lock one version until `until`; a COMPLIANCE lock can only grow.
+
+        S3 stores whole seconds: they are rounded up, a lock must not end earlier than asked.
+        """
         end = require_utc(until)
         if end.microsecond:
             end = end.replace(microsecond=0) + timedelta(seconds=1)
@@ -286,7 +288,7 @@ class ObjectStore:
         try:
             self._call("look at", "", lambda: self.client.head_bucket(Bucket=self.bucket))
         except RegionMisconfigured as error:
-            if not error.found.startswith("no such bucket"):
+            if error.found != NO_BUCKET:
                 raise
             return BucketFacts(exists=False, versioning=False, object_lock=False)
         versioning = self._call("look at", "", lambda: self.client.get_bucket_versioning(Bucket=self.bucket))

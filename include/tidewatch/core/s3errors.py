@@ -12,6 +12,7 @@ from tidewatch.core.errors import (
     RegionUnavailable,
 )
 
+NO_BUCKET = "no such bucket"
 _REFUSED = {
     "AccessDenied",
     "InvalidAccessKeyId",
@@ -89,7 +90,7 @@ def translate(region: str, bucket: str, verb: str, key: str, response: Any) -> R
         return RegionMisconfigured(
             what,
             expected=f"a bucket {bucket} with object lock",
-            found="no such bucket",
+            found=NO_BUCKET,
             do="create it with object lock enabled, or correct `bucket` in config/regions.yaml",
         )
     if code in _CONDITION and verb in {"write", "complete"}:
