@@ -1,7 +1,8 @@
 """Addresses with secrets, by id: an Airflow connection, or the same definition in the environment.
 
 The rooms below orchestration never ask Airflow: they are given a `Resolver`. Without Airflow (CLI, cron) the
-resolver is `from_environment`, which reads the variables that Airflow itself reads, `AIRFLOW_CONN_<ID>`.
+resolver is `from_environment`, which reads the variables that Airflow itself reads, `AIRFLOW_CONN_<ID>`, and
+then the file that Airflow's LocalFilesystemBackend reads, where `TIDEWATCH_CONNECTIONS_FILE` names it.
 """
 
 import difflib
@@ -9,6 +10,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -80,20 +82,37 @@ Resolver = Callable[[str], Connection]
 
 
 def from_environment(conn_id: str) -> Connection:
-    """The connection in `AIRFLOW_CONN_<CONN_ID>` (JSON or URI form, as Airflow reads it)."""
-    variable = f"AIRFLOW_CONN_{conn_id.upper()}"
-    text = os.environ.get(variable, "").strip()
+    """The connection in `AIRFLOW_CONN_<CONN_ID>` (JSON or URI form, as Airflow reads it), else in the JSON
+    file named by `TIDEWATCH_CONNECTIONS_FILE` (connection id -> object or URI)."""
+    place = f"variable AIRFLOW_CONN_{conn_id.upper()}"
+    text = os.environ.get(place.removeprefix("variable "), "").strip()
+    if not text and (file := os.environ.get("TIDEWATCH_CONNECTIONS_FILE")):
+        place, text = f"entry {conn_id} of {file}", _entry(conn_id, Path(file))
     if not text:
         raise missing(conn_id)
     try:
         return _from_json(conn_id, text) if text.startswith("{") else _from_uri(conn_id, text)
     except (ValueError, TypeError, AttributeError) as error:
         raise ConfigError(
-            f"The variable {variable} cannot be read",
+            f"The {place} cannot be read",
             expected='a URI, or JSON such as {"conn_type": "postgres", "host": "...", "login": "..."}',
             found=_why(error),
-            do=f"correct {variable}; docs/connections.md has examples",
+            do=f"correct {place.removeprefix('variable ')}; docs/connections.md has examples",
         ) from None  # the cause quotes the value, which is secret
+
+
+def _entry(conn_id: str, file: Path) -> str:
+    """The text of one entry of a connections file, "" when it has none. Never quotes the file's content."""
+    try:
+        entry = json.loads(file.read_text(encoding="utf-8")).get(conn_id, "")
+    except (OSError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"The connections file {file} cannot be read",
+            expected="a readable JSON object: connection id -> connection",
+            found=error.strerror or "an error" if isinstance(error, OSError) else _why(error),
+            do="correct the file, or the variable TIDEWATCH_CONNECTIONS_FILE",
+        ) from None  # the cause may quote the content, which is secret
+    return entry.strip() if isinstance(entry, str) else json.dumps(entry)
 
 
 class _Unreadable(ValueError):
