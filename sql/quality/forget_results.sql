@@ -1,0 +1,2 @@
+delete from quality.results
+where gate = %(gate)s and run_id = %(run_id)s and subject = %(subject)s
