@@ -1,0 +1,1 @@
+"""Who is told what, once. How to add a channel: docs/notices.md."""
