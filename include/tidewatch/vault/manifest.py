@@ -18,6 +18,26 @@ from tidewatch.vault.filenames import decode_name
 from tidewatch.vault.layout import BACKUP_ID_PATTERN, OBJECT_NAME_PATTERN, SOURCE_PATTERN, BackupPath
 from tidewatch.vault.signed import open_signed, sign_document
 
+__all__ = [
+    "CopyEntry",
+    "DatabaseFingerprint",
+    "Encryption",
+    "FileEntry",
+    "GateResult",
+    "Manifest",
+    "ObjectEntry",
+    "Policy",
+    "ReadBack",
+    "RunRef",
+    "Totals",
+    "Verdict",
+    "from_json",
+    "json_schema",
+    "open_manifest",
+    "schema_text",
+    "sign",
+]
+
 VERSION: Literal[1] = 1
 
 Verdict = Literal["sealed", "degraded", "failed", "suspect"]
