@@ -136,13 +136,13 @@ def reject(backup_id: BackupId, by: Who, reason: Why) -> int:
 
 
 def _decide(backup_id: str, *, accept: bool, by: str, reason: str) -> int:
-    from tidewatch.backup.context import open_context
+    from tidewatch.backup.context import build_context
     from tidewatch.backup.decide import decide
     from tidewatch.core.connections import from_environment
 
     with warehouse() as conn:
         resolved = _resolve(conn, backup_id)
-    decide(open_context(settings(), from_environment, utc_now), resolved, accept=accept, by=by, reason=reason)
+    decide(build_context(settings(), from_environment, clock=utc_now), resolved, accept=accept, by=by, reason=reason)
     print(f"{resolved} is now {'accepted' if accept else 'rejected'}; the decision is in the ledger.")
     return 0
 

@@ -31,13 +31,13 @@ def probe(
     Leaves at most one tiny locked object a day under PREFIX/probes/. Exit code 1 when something is missing
     that a backup needs.
     """
-    from tidewatch.backup.context import open_context
+    from tidewatch.backup.context import build_context
     from tidewatch.backup.probe import probe as probe_region
     from tidewatch.backup.probe import record_probe
 
     reports = [probe_region(r, utc_now()) for r in regions(region or [])]
     if record:
-        context = open_context(settings(), from_environment, utc_now)
+        context = build_context(settings(), from_environment, clock=utc_now)
         for report in reports:
             record_probe(context, report)
     if as_json:

@@ -1,0 +1,110 @@
+"""What the tasks of the backup Dags call: they bring Airflow's run and connections to `tidewatch.backup`.
+
+Everything returned goes to XCom: names and counts, never data.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from airflow.sdk import get_current_context
+from airflow.sdk.exceptions import AirflowSkipException
+
+from tidewatch.backup import heal as healing
+from tidewatch.backup import probe as probing
+from tidewatch.backup import run as backup
+from tidewatch.backup.context import BackupContext, build_context
+from tidewatch.core.clock import utc_now
+from tidewatch.core.errors import Busy
+from tidewatch.core.redaction import install_log_redaction
+from tidewatch.core.settings import load_settings
+from tidewatch.orchestration.assets import BACKUPS, backup_asset
+from tidewatch.orchestration.connections import from_airflow
+from tidewatch.vault import catalogue
+from tidewatch.vault.layout import source_of
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+def plan() -> list[str]:
+    """The sources to back up. Each is planned again by its own task, so that one source whose plan the
+    residency policy forbids does not keep the others from their backup."""
+    return [source.name for source in _context().sources.sources]
+
+
+def stage(source: str) -> str:
+    """Read the source and upload it; the backup's id."""
+    _call_it(source)
+    airflow = get_current_context()
+    run = backup.RunRef(
+        dag_id=airflow["dag"].dag_id, run_id=airflow["run_id"], try_number=airflow["ti"].try_number
+    )
+    staged = _unless_busy(lambda: backup.stage(_context(), source, run, schedule=_schedule(airflow)))
+    log.info("%s is staged: %s", staged.backup_id, staged.as_dict())
+    return staged.backup_id
+
+
+def gate(backup_id: str) -> str:
+    """Prove the copies and judge; raises GateFailed for a suspect backup."""
+    _call_it(source_of(backup_id))
+    verdict = _unless_busy(lambda: backup.judge(_context(), backup_id))
+    verdict.raise_if_failed()
+    return backup_id
+
+
+def publish(backup_id: str) -> dict[str, Any]:
+    """Write the manifest and the verdict; tell whoever follows the asset `backup.<source>`."""
+    source = source_of(backup_id)
+    _call_it(source)
+    outcome = _unless_busy(lambda: backup.commit(_context(), backup_id))
+    extra = {"backup_id": backup_id, "verdict": outcome.verdict, "rows": outcome.rows, "files": outcome.files}
+    get_current_context()["outlet_events"][BACKUPS].add(backup_asset(source), extra=extra)
+    return outcome.as_dict()
+
+
+def find_degraded() -> list[str]:
+    """Backups that lack a verified copy."""
+    with _context().connect() as conn:
+        return [row.backup_id for row in catalogue.degraded(conn)]
+
+
+def heal(backup_id: str) -> dict[str, Any]:
+    """Complete the copies of one backup."""
+    get_current_context()["backup_id"] = backup_id  # type: ignore[typeddict-unknown-key]
+    return _unless_busy(lambda: healing.heal(_context(), backup_id)).as_dict()
+
+
+def list_regions() -> list[str]:
+    """The regions to probe."""
+    return [region.name for region in _context().regions]
+
+
+def probe(region: str) -> dict[str, Any]:
+    """Try what the region honours, and keep the answers."""
+    context = _context()
+    return probing.probe_and_record(context, context.region(region)).as_dict()
+
+
+def _context() -> BackupContext:
+    install_log_redaction()
+    return build_context(load_settings(), from_airflow, clock=utc_now, progress=log.info)
+
+
+def _unless_busy(step: Callable[[], T]) -> T:
+    """A source that another run works on is left to it: this run ends clean and doubles nothing."""
+    try:
+        return step()
+    except Busy as busy:
+        raise AirflowSkipException(str(busy)) from busy
+
+
+def _call_it(source: str) -> None:
+    # The name of the mapped task instance in Airflow's pages: the source instead of a number.
+    get_current_context()["source"] = source  # type: ignore[typeddict-unknown-key]
+
+
+def _schedule(airflow: Any) -> str:
+    interval = airflow.get("data_interval_start"), airflow.get("data_interval_end")
+    kind = airflow["dag_run"].run_type
+    return f"{getattr(kind, 'value', kind)} {interval[0]} .. {interval[1]}"

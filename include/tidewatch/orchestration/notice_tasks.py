@@ -1,0 +1,30 @@
+"""What the `tell` task of every Dag calls."""
+
+import logging
+
+from tidewatch.core.clock import utc_now
+from tidewatch.core.config import read_yaml
+from tidewatch.core.database import connect
+from tidewatch.core.redaction import install_log_redaction
+from tidewatch.core.settings import load_settings
+from tidewatch.notices.channels import NoticesFile, open_channels
+from tidewatch.notices.outbox import deliver as deliver_due
+from tidewatch.orchestration.connections import from_airflow
+
+log = logging.getLogger(__name__)
+
+
+def deliver() -> dict[str, int]:
+    """Send the notices that are due; counts. One that cannot be sent stays due and is tried again by the
+    next run of any Dag."""
+    install_log_redaction()
+    settings = load_settings()
+    channels = open_channels(read_yaml(settings.config_dir / "notices.yaml", NoticesFile), from_airflow)
+    dsn = from_airflow(settings.warehouse_connection).postgres_dsn()
+    with connect(dsn, application_name="tidewatch notices") as conn:
+        delivered = deliver_due(conn, channels, utc_now())
+    for problem in delivered.problems:
+        log.warning("%s", problem)
+    counts = {"sent": delivered.sent, "failed": delivered.failed, "pending": delivered.pending}
+    log.info("notices: %s", counts)
+    return counts
