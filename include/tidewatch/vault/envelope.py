@@ -206,7 +206,7 @@ def seal(
     push = _Push(sink, guard)
     try:
         pyrage.encrypt_io(_Pull(packed.read, guard), push, list(recipients.items))
-    except pyrage.EncryptError:
+    except (pyrage.EncryptError, OSError):
         guard.reraise()
         raise
     return Sealed(source.size, source.sha256, push.size, push.sha256)
@@ -225,7 +225,7 @@ def open_sealed(reader: Reader, writer: Sink, identity: Any) -> Sealed:
     try:
         pyrage.decrypt_io(_Pull(source.read, guard), _Push(inflate.write, guard), [identity])
         inflate.finish()
-    except pyrage.DecryptError as error:
+    except (pyrage.DecryptError, OSError) as error:  # pyrage reports a damaged body as OSError
         guard.reraise()
         raise _damaged(str(error)) from error
     return Sealed(plain.size, plain.sha256, source.size, source.sha256)

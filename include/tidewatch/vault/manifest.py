@@ -201,7 +201,7 @@ class Manifest(Fact):
     verdict: Verdict | None = None
     ledger_head: dict[str, JsonValue] | None = None
     """The signed head of the evidence ledger when this backup was committed."""
-    timings: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    timings: dict[str, Annotated[float, Field(ge=0, le=1e9)]] = Field(default_factory=dict)
     """Phase -> seconds."""
     totals: Totals = Totals()
     notes: list[str] = Field(default_factory=list)
