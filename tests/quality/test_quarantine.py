@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tidewatch.core.database import Connection
-from tidewatch.core.errors import IntegrityError
+from tidewatch.core.errors import ConfigError, IntegrityError
 from tidewatch.quality import quarantine
 from tidewatch.quality.batch import SqlBatch
 
@@ -202,6 +202,32 @@ def test_a_predicate_that_disagrees_stops_the_gate_and_stores_nothing(
     with pytest.raises(IntegrityError, match=r"1 rows.*0 rows"):
         judge_here(gate, {"rows": pd.DataFrame({"n": [None]})})
     assert conn.execute("select count(*) as n from quality.judgements").fetchone() == {"n": 0}
+
+
+@pytest.mark.parametrize("query", ["select 7 % 2 as n", "select ' :n' as n"])
+def test_a_query_that_great_expectations_would_misread_is_refused(query: str) -> None:
+    with pytest.raises(ConfigError, match="stage the rows in a table or a view"):
+        SqlBatch("", query)
+
+
+def test_signs_of_templates_in_values_and_limits_are_only_text(
+    judge_here: Judge, conn: Connection, warehouse: str
+) -> None:
+    conn.execute(
+        "create table public.staged as select 'a%b :y %s {z} $1'::text as t, 'x'::text as \"odd {col}\""
+    )
+    conn.commit()
+    gate = one_batch(
+        {"type": "expect_column_values_to_be_in_set", "column": "t", "value_set": ["a%b :y %s {z} $1", "%"]},
+        {"type": "expect_column_values_to_match_regex", "column": "t", "regex": "%b :y %s"},
+        {"type": "expect_column_values_to_be_in_set", "column": "odd {col}", "value_set": ["%s"]},
+    )
+    judgement = judge_here(
+        gate, {"rows": SqlBatch(warehouse, "select * from public.staged where 1::int = 1")}
+    )
+    assert [f.column for f in judgement.critical] == ["odd {col}"]
+    found = conn.execute("select row from quality.quarantine").fetchone()
+    assert found == {"row": {"t": "a%b :y %s {z} $1", "odd {col}": "x"}}
 
 
 def test_a_query_may_not_write(judge_here: Judge, conn: Connection, warehouse: str) -> None:

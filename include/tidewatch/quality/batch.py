@@ -15,15 +15,31 @@ from tidewatch.core.errors import ConfigError
 from tidewatch.quality.gate import BatchGate, Expectation, Gate, near
 from tidewatch.quality.plain import clean, short
 
+_TEMPLATE = re.compile(r"%|(?<![:\w]):\w+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
 class SqlBatch:
-    """The rows of `sql` (one SELECT) at `dsn`. They must not change while they are judged: stage them."""
+    """The rows of `sql` (one SELECT) at `dsn`. They must not change while they are judged: stage them.
+
+    Raises ConfigError for a statement with `%` or `:name`, which Great Expectations does not pass on as it
+    stands: it compiles the text as a template, and twice. `::type` is all right.
+    """
 
     dsn: str = field(repr=False)
     sql: str
+
+    def __post_init__(self) -> None:
+        template = _TEMPLATE.search(self.sql)
+        if template:
+            raise ConfigError(
+                "The query of a batch holds a sign that Great Expectations would take for a parameter",
+                expected="a SELECT without % and :name (a cast with :: is all right)",
+                found=template[0],
+                do="stage the rows in a table or a view and select from that; mod() and starts_with() "
+                "need no % either",
+            )
 
     @property
     def text(self) -> str:

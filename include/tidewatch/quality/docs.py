@@ -59,7 +59,7 @@ def write_page(site: Path, content: Content, keep: int) -> Path:
         .render(
             gate=content.gate,
             judgement=content.judgement,
-            judged_at=iso(content.now),
+            judged_at=f"{iso(content.now)[:19]}Z",
             batches=[
                 {
                     "name": name,

@@ -161,7 +161,7 @@ def sqlalchemy_url(dsn: str) -> str:
     parts["options"] = (parts.get("options", "") + " -c default_transaction_read_only=on").strip()
     url = URL.create(
         # GX insists on a host in the URL; the one in the query is the one that is used.
-        "postgresql+psycopg2",
+        "postgresql+psycopg",
         user,
         password,
         "localhost",
@@ -182,11 +182,15 @@ def _finding(expectation: Expectation, result: Any, show_values: bool) -> Findin
     if expectation.kind.level == "row":
         # Over no rows at all, SQL sums to null.
         bad, judged = int(result.result["unexpected_count"] or 0), int(result.result["element_count"] or 0)
-        share = f" ({100 * bad / judged:.3g} %)" if judged else ""
-        observed = f"{bad} of {judged} rows are not so{share}"
-        return Finding(expectation, bool(result.success), True, limit, observed, bad, judged)
+        return Finding(expectation, bool(result.success), True, limit, _rows_text(bad, judged), bad, judged)
     observed = _observed(result.result, expectation, show_values)
     return Finding(expectation, bool(result.success), True, limit, observed, None, None)
+
+
+def _rows_text(bad: int, judged: int) -> str:
+    if not bad:
+        return f"all {judged} rows as expected" if judged else "no rows to judge"
+    return f"{bad} of {judged} rows not as expected ({100 * bad / judged:.3g} %)"
 
 
 def _not_there(expectation: Expectation, columns: list[str]) -> Finding:
