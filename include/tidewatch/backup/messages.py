@@ -1,0 +1,124 @@
+"""Notices about backups: what happened, whether to act now, the next step. Chinese and English."""
+
+from collections.abc import Mapping, Sequence
+
+from tidewatch.core.errors import TidewatchError
+from tidewatch.notices.notice import Notice
+from tidewatch.vault.manifest import RunRef
+
+
+def source_failed(source: str, run: RunRef, error: TidewatchError) -> Notice:
+    """The source could not be read, or no region took it. One notice a run, whatever the number of tries."""
+    retried_zh = "这类错误常会自行消失，任务会自动重试。" if error.retryable else "重试不会有帮助。"
+    retried_en = (
+        "Such errors often pass; the task tries again by itself."
+        if error.retryable
+        else ("Trying again will not help.")
+    )
+    return Notice(
+        fact=f"backup.failed/{source}/{run.run_id}",
+        severity="warning" if error.retryable else "critical",
+        title_zh=f"{source} 备份失败",
+        title_en=f"The backup of {source} failed",
+        body_zh=f"来源 {source} 在运行 {run.run_id} 中没有得到备份。{error.what}。"
+        f"发现：{error.found}。{retried_zh}",
+        body_en=f"Source {source} got no backup in run {run.run_id}. {error.what}. Found: {error.found}. "
+        f"{retried_en}",
+        act_now=not error.retryable,
+        next_step_zh=f"{error.do}。然后在 Airflow 中清除该任务使其重跑。"
+        if not error.retryable
+        else f"如果本次运行最终仍失败：{error.do}",
+        next_step_en=f"{error.do}. Then clear the task in Airflow so that it runs again"
+        if not error.retryable
+        else f"if the run still ends red: {error.do}",
+    )
+
+
+def degraded(backup_id: str, verified: Sequence[str], missing: Mapping[str, str]) -> Notice:
+    """Copies are missing; healing completes them."""
+    zh = "；".join(f"{region}：{why}" for region, why in missing.items())
+    en = "; ".join(f"{region}: {why}" for region, why in missing.items())
+    return Notice(
+        fact=f"backup.degraded/{backup_id}",
+        severity="warning",
+        title_zh=f"备份 {backup_id} 缺少副本",
+        title_en=f"Backup {backup_id} lacks copies",
+        body_zh=f"已在 {'、'.join(verified)} 验证，可以恢复。缺少：{zh}",
+        body_en=f"Verified in {', '.join(verified)}: it can be restored. Missing: {en}",
+        act_now=False,
+        next_step_zh="heal_copies 每小时会自动补齐；若四小时后仍未补齐，"
+        "请检查该区域（tidewatch region probe）。",
+        next_step_en="heal_copies completes it by itself every hour; if it has not after four hours, "
+        "look at the region (tidewatch region probe)",
+    )
+
+
+def suspect(backup_id: str, source: str, failures: Sequence[str], docs: str | None) -> Notice:
+    """The gate refused it: a person decides."""
+    where = f" {docs}" if docs else ""
+    return Notice(
+        fact=f"backup.suspect/{backup_id}",
+        severity="critical",
+        title_zh=f"备份 {backup_id} 可疑，需要人来判断",
+        title_en=f"Backup {backup_id} is suspect: a person must decide",
+        body_zh=f"{source} 的内容与最近的备份相差太多，已保留但没有作为好备份封存：{'；'.join(failures[:5])}",
+        body_en=f"The content of {source} differs too much from its last backups. "
+        f"It is kept, but not sealed as good: {'; '.join(failures[:5])}",
+        act_now=True,
+        next_step_zh=f"查看质量报告{where}；若数据确实如此，执行 tidewatch backup accept {backup_id}，"
+        f"否则先处理数据丢失并执行 tidewatch backup reject {backup_id}。",
+        next_step_en=f"look at the gate's report{where}; if the data are meant to be so, run "
+        f"`tidewatch backup accept {backup_id}`, otherwise deal with the loss of data and run "
+        f"`tidewatch backup reject {backup_id}`",
+    )
+
+
+def not_verified(backup_id: str, reasons: Mapping[str, str]) -> Notice:
+    """It was sent, and no region could show it again."""
+    zh = "；".join(f"{region}：{why}" for region, why in reasons.items())
+    en = "; ".join(f"{region}: {why}" for region, why in reasons.items())
+    return Notice(
+        fact=f"backup.not_verified/{backup_id}",
+        severity="critical",
+        title_zh=f"备份 {backup_id} 在任何区域都未通过验证",
+        title_en=f"Backup {backup_id} was verified in no region",
+        body_zh=f"上传之后没有一个区域能完整读回，这个备份不能算数：{zh}",
+        body_en=f"After the upload no region could show it again in full; it does not count: {en}",
+        act_now=True,
+        next_step_zh="执行 tidewatch region probe 找出原因，修复后在 Airflow 中重跑 back_up_sources。",
+        next_step_en="run `tidewatch region probe` to find the cause, repair it, "
+        "then run back_up_sources again",
+    )
+
+
+def copy_damaged(backup_id: str, region: str, key: str, problem: str) -> Notice:
+    """A region shows other bytes than it was given."""
+    return Notice(
+        fact=f"copy.damaged/{backup_id}/{region}/{key}"[:300],
+        severity="critical",
+        title_zh=f"{region} 中备份 {backup_id} 的副本损坏",
+        title_en=f"The copy of {backup_id} in {region} is damaged",
+        body_zh=f"对象 {key} 与清单不符：{problem}。其他区域的副本不受影响。",
+        body_en=f"Object {key} is not what the manifest says: {problem}. "
+        "The copies of other regions are not touched.",
+        act_now=True,
+        next_step_zh="请联系该存储的提供方并保留现场；被锁定的对象无法覆盖，修复前请依赖其他区域。",
+        next_step_en="ask the provider of that store and keep everything as it is; a locked object cannot be "
+        "replaced, so rely on the other regions until then",
+    )
+
+
+def region_lacks(region: str, day: str, lacking: Sequence[str]) -> Notice:
+    """A probe found that the region does not do what a backup needs."""
+    return Notice(
+        fact=f"region.lacking/{region}/{day}/{'+'.join(sorted(lacking))}"[:300],
+        severity="critical",
+        title_zh=f"区域 {region} 不满足备份的要求",
+        title_en=f"Region {region} does not do what a backup needs",
+        body_zh=f"探测发现以下检查未通过：{'、'.join(lacking)}",
+        body_en=f"The probe found these checks failing: {', '.join(lacking)}",
+        act_now=True,
+        next_step_zh=f"执行 tidewatch region probe {region} 查看细节；修正存储桶设置、凭据或时钟。",
+        next_step_en=f"run `tidewatch region probe {region}` for details; correct the bucket's settings, the "
+        "credentials or the clock",
+    )

@@ -1,0 +1,319 @@
+"""Trees of files: a directory, or an S3 prefix, walked and read in a way that notices changes.
+
+Paths are bytes, relative to the root, with `/`. Symbolic links are listed and never followed; sockets, pipes
+and devices are skipped and named. Everything comes in the order of path bytes.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Literal, NoReturn, Protocol
+
+from tidewatch.core.connections import Connection
+from tidewatch.core.errors import (
+    ConfigError,
+    ObjectMissing,
+    RegionError,
+    RegionRefused,
+    SourceError,
+    SourcePermission,
+    SourceUnreachable,
+)
+from tidewatch.core.objectstore import Address, ObjectStore
+from tidewatch.core.sources import FilesSource
+
+CHUNK = 1 << 20
+_OBJECT_MODE = 0o644
+"""Objects have no mode; this one is listed, so that a restore writes ordinary files."""
+Kind = Literal["file", "directory", "link"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """One entry of a tree. `mark` identifies this state of it: another mark is another content."""
+
+    path: bytes
+    kind: Kind
+    size: int
+    mode: int
+    mtime_ns: int
+    mark: tuple[object, ...]
+    link_target: bytes | None = None
+    inode: tuple[int, int] | None = None
+    """Device and inode of a file with several names; None for all others."""
+
+    @property
+    def label(self) -> str:
+        """For people; undecodable bytes are shown escaped."""
+        return self.path.decode("utf-8", "backslashreplace")
+
+
+@dataclass
+class Notes:
+    """What a walk met besides entries."""
+
+    special: list[str] = field(default_factory=list)
+    """Sockets, pipes and devices, which have no content to back up."""
+    vanished: list[str] = field(default_factory=list)
+    """Entries that were listed and gone when they were to be read."""
+    excluded: int = 0
+
+
+class Changed(Exception):
+    """The entry was not the same at the end of reading as at its beginning."""
+
+
+class Vanished(Exception):
+    """The entry is gone."""
+
+
+class Tree(Protocol):
+    """Where files come from."""
+
+    notes: Notes
+
+    def walk(self) -> Iterator[Found]:
+        """Every entry that is not excluded."""
+
+    def again(self, found: Found) -> Found:
+        """The entry as it is now. Raises Vanished."""
+
+    def read(self, found: Found) -> Iterator[bytes]:
+        """The content in chunks. Raises Changed unless it was in the state `found` all the while."""
+
+
+class DirectoryTree:
+    """A directory on this machine."""
+
+    def __init__(self, source: FilesSource) -> None:
+        self.notes = Notes()
+        self._source = source
+        self._root = os.fsencode(source.path or "")
+
+    def walk(self) -> Iterator[Found]:
+        if not Path(os.fsdecode(self._root)).is_dir():
+            raise SourceUnreachable(
+                f"The directory of source {self._source.name} is not there",
+                expected=f"a directory {self._source.path}",
+                found="no directory",
+                do="mount it, or correct `path` in config/sources.yaml",
+            )
+        yield from self._walk(b"")
+
+    def again(self, found: Found) -> Found:
+        entry = self._look(found.path)
+        if entry is None:
+            raise Vanished
+        return entry
+
+    def read(self, found: Found) -> Iterator[bytes]:
+        path = os.path.join(self._root, found.path)  # noqa: PTH118 - bytes
+        try:
+            # Not following a link that took the file's place, not hanging on a pipe that did.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise Vanished from error
+        except OSError as error:
+            if found.mark != self.again(found).mark:
+                raise Changed from error
+            self._refuse(found.path, error)
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            if _mark(os.fstat(file.fileno())) != found.mark:
+                raise Changed
+            size = 0
+            try:
+                while chunk := file.read(CHUNK):
+                    size += len(chunk)
+                    yield chunk
+            except OSError as error:
+                self._refuse(found.path, error)
+            if size != found.size or _mark(os.fstat(file.fileno())) != found.mark:
+                raise Changed
+
+    def _walk(self, directory: bytes) -> Iterator[Found]:
+        try:
+            with os.scandir(os.path.join(self._root, directory)) as entries:  # noqa: PTH118 - bytes
+                names = sorted(entry.name for entry in entries)
+        except (FileNotFoundError, NotADirectoryError):
+            self._gone(directory)
+            return
+        except OSError as error:
+            self._refuse(directory, error)
+        for name in names:
+            path = os.path.join(directory, name)  # noqa: PTH118 - bytes
+            if self._excluded(path):
+                self.notes.excluded += 1
+                continue
+            found = self._look(path)
+            if found is not None:
+                yield found
+                if found.kind == "directory":
+                    yield from self._walk(path)
+
+    def _gone(self, path: bytes) -> None:
+        if not path:  # the root itself: an unmounted disk must not look like deleted files
+            raise SourceUnreachable(
+                f"The directory of source {self._source.name} went away while it was read",
+                expected=f"a directory {self._source.path} that stays",
+                found="no directory",
+                do="mount it and run again",
+            )
+        self.notes.vanished.append(_label(path))
+
+    def _look(self, path: bytes) -> Found | None:
+        full = os.path.join(self._root, path)  # noqa: PTH118 - bytes
+        try:
+            status = os.lstat(full)
+            target = os.readlink(full) if stat.S_ISLNK(status.st_mode) else None  # noqa: PTH115 - bytes
+        except FileNotFoundError:
+            self._gone(path)
+            return None
+        except OSError as error:
+            self._refuse(path, error)
+        kind: Kind
+        if stat.S_ISREG(status.st_mode):
+            kind = "file"
+        elif stat.S_ISDIR(status.st_mode):
+            kind = "directory"
+        elif target is not None:
+            kind = "link"
+        else:
+            self.notes.special.append(_label(path))
+            return None
+        return Found(
+            path,
+            kind,
+            status.st_size if kind == "file" else 0,
+            stat.S_IMODE(status.st_mode),
+            status.st_mtime_ns,
+            _mark(status),
+            target,
+            (status.st_dev, status.st_ino) if kind == "file" and status.st_nlink > 1 else None,
+        )
+
+    def _excluded(self, path: bytes) -> bool:
+        text = os.fsdecode(path)
+        return any(fnmatch(text, pattern) for pattern in self._source.exclude)
+
+    def _refuse(self, path: bytes, error: OSError) -> NoReturn:
+        label = _label(path) or "."
+        if isinstance(error, PermissionError):
+            raise SourcePermission(
+                f"The backup may not read {label} of source {self._source.name}",
+                expected="permission to read every file and to enter every directory",
+                found=os.strerror(error.errno or 0),
+                do=f"give the user that runs the backup read access, or list {label} under `exclude`",
+            ) from error
+        raise SourceError(
+            f"Reading {label} of source {self._source.name} failed",
+            expected="its content",
+            found=os.strerror(error.errno or 0),
+            do="check the disk or the mount; nothing was kept; run again",
+        ) from error
+
+
+class PrefixTree:
+    """The objects under a prefix of a bucket. All get mode 644."""
+
+    def __init__(self, source: FilesSource, store: ObjectStore) -> None:
+        self.notes = Notes()
+        self._source = source
+        self._store = store
+        self._prefix = source.prefix
+
+    def walk(self) -> Iterator[Found]:
+        try:
+            for row in self._store.list(self._prefix):
+                path = row.key.removeprefix(self._prefix).lstrip("/")
+                if not path or path.endswith("/"):
+                    continue  # a folder marker of some console: no file
+                if any(fnmatch(path, pattern) for pattern in self._source.exclude):
+                    self.notes.excluded += 1
+                    continue
+                modified = _nanoseconds(row.last_modified)
+                try:
+                    yield self.again(
+                        Found(path.encode(), "file", row.size, _OBJECT_MODE, modified, (row.key,))
+                    )
+                except Vanished:
+                    continue
+        except RegionError as error:
+            raise self._translated(error) from error
+
+    def again(self, found: Found) -> Found:
+        """The present version, so that what is read is one version whatever is written meanwhile."""
+        key = str(found.mark[0])
+        try:
+            head = self._store.head(key)
+        except ObjectMissing as error:
+            self.notes.vanished.append(found.label)
+            raise Vanished from error
+        except RegionError as error:
+            raise self._translated(error) from error
+        modified = _nanoseconds(head.last_modified) if head.last_modified else found.mtime_ns
+        return replace(found, size=head.size, mtime_ns=modified, mark=(key, head.version_id, head.etag))
+
+    def read(self, found: Found) -> Iterator[bytes]:
+        key, version, etag = str(found.mark[0]), found.mark[1], found.mark[2]
+        size = 0
+        try:
+            for chunk in self._store.get(key, str(version) if version is not None else None):
+                size += len(chunk)
+                yield chunk
+            if size != found.size or (version is None and self._store.head(key).etag != etag):
+                raise Changed
+        except ObjectMissing as error:
+            raise Vanished from error
+        except RegionError as error:
+            raise self._translated(error) from error
+
+    def _translated(self, error: RegionError) -> SourceError:
+        kind: type[SourceError] = SourceUnreachable if error.retryable else SourceError
+        if isinstance(error, RegionRefused):
+            kind = SourcePermission
+        return kind(
+            f"The bucket of source {self._source.name} cannot be read: {error.what}",
+            expected=error.expected,
+            found=error.found,
+            do=f"check connection {self._source.connection} and `bucket` in config/sources.yaml",
+        )
+
+
+def open_tree(source: FilesSource, connection: Connection | None) -> Tree:
+    """The tree of a source; `connection` is the resolved one of an S3 source. Raises ConfigError."""
+    if source.path is not None:
+        return DirectoryTree(source)
+    if connection is None or not connection.login or not connection.password:
+        raise ConfigError(
+            f"Connection {source.connection} of source {source.name} is incomplete",
+            expected="login (access key id) and password (secret access key)",
+            found="one of them is missing",
+            do=f"complete connection {source.connection}; docs/connections.md has examples",
+        )
+    endpoint = connection.extra.get("endpoint_url")
+    address = Address(
+        endpoint_url=str(endpoint) if endpoint else None,
+        region_name=str(connection.extra.get("region_name") or "us-east-1"),
+        access_key=connection.login,
+        secret_key=connection.password,
+        session_token=connection.extra.get("aws_session_token"),
+        verify=connection.extra.get("verify", True),
+    )
+    return PrefixTree(source, ObjectStore(f"of source {source.name}", address, source.bucket or ""))
+
+
+def _mark(status: os.stat_result) -> tuple[object, ...]:
+    # ctime too: tools that restore an old mtime after writing cannot restore that one.
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _nanoseconds(moment: datetime) -> int:
+    return int(moment.timestamp()) * 1_000_000_000  # object stores keep whole seconds
+
+
+def _label(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")

@@ -1,0 +1,13 @@
+"""A backup context on real servers, for the tests of tests/backup and tests/faults."""
+
+from pathlib import Path
+
+import pytest
+from backup_rig import Rig
+
+from tidewatch.core.regions import Region
+
+
+@pytest.fixture
+def rig(tmp_path: Path, warehouse: str, three_regions: list[Region], keys: object) -> Rig:
+    return Rig(tmp_path, warehouse, three_regions, keys)
