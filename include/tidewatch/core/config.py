@@ -33,11 +33,11 @@ def expand_path(text: str) -> str:
 
     def value(match: re.Match[str]) -> str:
         name = match.group(1)
-        if name not in known:
+        if name not in known or not match.group(0).endswith("}"):
             raise ValueError(f"only {' and '.join(f'${{{k}}}' for k in known)} are replaced, not ${{{name}}}")
         return str(known[name])
 
-    path = re.sub(r"\$\{([^}]*)\}", value, text)
+    path = re.sub(r"\$\{([^}]*)\}?", value, text)
     if not path.strip() or "\0" in path:
         raise ValueError("a path is not empty and holds no NUL")
     if path.startswith("~"):

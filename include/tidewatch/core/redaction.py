@@ -23,10 +23,13 @@ _KEYS = (
 # A value in one of the spellings of JSON, YAML, libpq keywords, Python reprs and shells. A quote that never
 # closes (text that was cut) masks to the end.
 _VALUE = (
-    r"(?![\[{])(?!(?:none|null|\*\*\*)(?:[\s,;)}\]]|\Z))"
-    r"(?: \\+\" .*? (?:\\+\"|\Z)"
+    # a mapping: its own keys say which of its values are secret
+    r"(?! \{\s* (?: \\*[\"'][\w-]+\\*[\"']: | [\w-]+:\s ) )"
+    r"(?! (?:none|null|\*\*\*) (?:[\s,;)}\]]|\Z) )"
+    r"(?: (?P<level>\\+)\" .*? (?:(?<!\\)(?P=level)\"|\Z)"
     r"  | [bru]{0,2} \" (?:[^\"\\]|\\.)* (?:\"|\\?\Z)"
     r"  | [bru]{0,2} '  (?:[^'\\]|\\.)*  (?:'|\\?\Z)"
+    r"  | \[ [^\]\n]* \]?"
     r"  | (?:basic|bearer) \s+ \S+"
     r"  | \S+ )"
 )

@@ -38,10 +38,10 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _derive(self) -> "Settings":
         given = self.model_fields_set
-        self.project = self.project.expanduser().absolute()
+        self.project = _without_tilde("project", self.project).absolute()
         for name in given - {"project"}:
             if isinstance(path := getattr(self, name), Path):
-                setattr(self, name, self.project / path.expanduser())
+                setattr(self, name, self.project / _without_tilde(name, path))
         for name, value in (
             ("home", self.project / ".tidewatch"),
             ("config_dir", self.project / "config"),
@@ -62,17 +62,23 @@ class Settings(BaseSettings):
         return self
 
 
+def _without_tilde(name: str, path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(
+            f"TIDEWATCH_{name.upper()} begins with the home of a user who is not known"
+        ) from None
+
+
 def load_settings() -> Settings:
     """Settings of this process. Raises ConfigError naming the variable."""
     try:
         return Settings()
     except ValidationError as error:
-        problems = "; ".join(
-            f"TIDEWATCH_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()
-        )
         raise ConfigError(
             "A TIDEWATCH_ variable cannot be used",
             expected="a value of the right type",
-            found=problems,
+            found="; ".join(e["msg"].removeprefix("Value error, ") for e in error.errors()),
             do="correct the variable or remove it to use the default",
-        ) from error
+        ) from None
