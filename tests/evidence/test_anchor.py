@@ -31,6 +31,14 @@ def test_the_signed_bytes_are_the_documented_ones() -> None:
     )
 
 
+def test_the_time_in_the_json_is_the_time_that_was_signed() -> None:
+    whole_second = NOW.replace(microsecond=0)
+    signed = sign_head(HEAD, KEY, whole_second)
+    assert signed.model_dump(mode="json")["signed_at"] == "2026-11-22T03:04:05.000000Z"
+    assert b'"2026-11-22T03:04:05.000000Z"' in signed_bytes(HEAD, whole_second)
+    assert verify_head(SignedHead.model_validate_json(signed.model_dump_json()), KEY.public) == HEAD
+
+
 def test_a_head_signed_in_another_time_zone_is_the_same_instant() -> None:
     signed = sign_head(HEAD, KEY, NOW.astimezone(timezone(timedelta(hours=8))))
     assert signed == sign_head(HEAD, KEY, NOW)

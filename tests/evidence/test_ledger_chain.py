@@ -25,7 +25,7 @@ json_values = st.recursive(
     | st.booleans()
     | st.integers(-SAFE, SAFE)
     | st.text(max_size=30)
-    | st.floats(allow_nan=False, allow_infinity=False),
+    | st.floats(allow_nan=False, allow_infinity=False).filter(lambda f: not SAFE < abs(f) < 1e21),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
@@ -102,9 +102,7 @@ def test_odd_text_is_kept_code_point_by_code_point(conn: Connection, text: str) 
     assert verify(conn).ok
 
 
-@pytest.mark.parametrize(
-    "number", [0.1, -0.0, 1e-7, 5e-324, 1e16, 1e20, 1e21, 1.7976931348623157e308, SAFE, -SAFE]
-)
+@pytest.mark.parametrize("number", [0.1, -0.0, 1e-7, 5e-324, 1e15, 1e21, 1.7976931348623157e308, SAFE, -SAFE])
 def test_numbers_survive_and_the_record_still_verifies(conn: Connection, number: float) -> None:
     append(conn, kind="test.fact", subject="s", body={"n": number}, now=NOW)
     (back,) = records(conn)
@@ -118,12 +116,14 @@ def test_numbers_survive_and_the_record_still_verifies(conn: Connection, number:
         ({"rows": SAFE + 1}, "9007199254740992"),
         ({"rows": [-(2**53)]}, "-9007199254740992"),
         ({"share": float("nan")}, "nan"),
+        ({"rows": 2.0**53}, "9007199254740992"),
+        ({"rows": [1e20]}, "1e[+]20"),
         ({"share": float("inf")}, "inf"),
         ({"at": NOW}, "datetime"),
         ({"raw": b"bytes"}, "bytes"),
         ({1: "a"}, "keys must be strings"),
         ({"half": "\ud83d"}, "non-UTF-8"),
-        ({"\ud83d": 1, "b": 2}, "surrogate"),
+        ({"\ud83d": 1, "b": 2}, "not Unicode"),
     ],
 )
 def test_what_json_cannot_carry_exactly_is_refused_with_the_way_out(

@@ -14,6 +14,13 @@ from tidewatch.evidence.record import entry_text
 
 INSERT = "insert into evidence.ledger (seq, at, kind, subject, entry, hash) values (%s, %s, %s, %s, %s, %s)"
 
+WRITER_GRANTS = (
+    "usage on schema evidence",
+    "select, insert on evidence.ledger",
+    "select, update on evidence.head",
+    "execute on function evidence.lock_head()",
+)
+
 
 @pytest.fixture
 def conn(warehouse: str) -> Iterator[Connection]:
@@ -175,12 +182,7 @@ def test_a_role_without_rights_sees_nothing(conn: Connection) -> None:
 def test_a_writer_needs_no_more_than_the_documented_grants(conn: Connection) -> None:
     conn.execute("create role tidewatch_writer_of_test")
     try:
-        for grant in (
-            "usage on schema evidence",
-            "select, insert on evidence.ledger",
-            "select, update on evidence.head",
-            "execute on function evidence.lock_head()",
-        ):
+        for grant in WRITER_GRANTS:
             conn.execute(f"grant {grant} to tidewatch_writer_of_test".encode())
         conn.execute("set role tidewatch_writer_of_test")
         assert add(conn, 3).seq == 3

@@ -3,18 +3,16 @@
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from tidewatch.core.canonical import canonical_bytes
 from tidewatch.core.clock import iso, require_utc
 from tidewatch.core.signing import Signature, SigningKey, VerifyKey
 from tidewatch.evidence.record import Head
+from tidewatch.evidence.schemas import Digest, Utc
 
 _PURPOSE = "tidewatch.ledger.head.v1"
 """Part of the signed text: a signature over something else can never pass for an anchor."""
-
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Utc = Annotated[AwareDatetime, AfterValidator(require_utc)]
 
 
 class HeadSignature(BaseModel):

@@ -14,7 +14,6 @@ GENESIS = "0" * 64
 """`prev` of record 1, and the hash of the head of an empty ledger."""
 
 MAX_ENTRY_BYTES = 4 * 1024 * 1024
-_MAX_SAFE_INTEGER = 2**53 - 1
 _KEYS = frozenset({"at", "body", "kind", "prev", "seq", "subject"})
 
 
@@ -45,15 +44,13 @@ def entry_text(seq: int, at: datetime, kind: str, subject: str, body: Mapping[st
         raw = canonical_bytes(
             {"at": iso(at), "body": dict(body), "kind": kind, "prev": prev, "seq": seq, "subject": subject}
         )
-    except (IntegrityError, ValueError, RecursionError) as error:
-        # ValueError: a key with half a surrogate pair, which the library meets while it sorts.
+    except (IntegrityError, RecursionError) as error:
         raise LedgerError(
             f"The body of the record {kind} of {subject!r} cannot be written exactly",
             expected="JSON: text, booleans, null, finite numbers, integers within +-(2^53 - 1), lists, "
             "objects whose keys are text",
             found=_reason(error),
-            do="pass larger integers, decimals and times as strings, and leave out what is not a number "
-            "(NaN)",
+            do="pass larger numbers, decimals and times as strings, and leave out what is not a number (NaN)",
         ) from error
     if len(raw) > MAX_ENTRY_BYTES:
         raise LedgerError(
@@ -66,22 +63,13 @@ def entry_text(seq: int, at: datetime, kind: str, subject: str, body: Mapping[st
 
 
 def read_entry(entry: str) -> dict[str, Any]:
-    """The JSON object of an entry; numbers come back so that writing them again gives the same text.
-
-    Raises ValueError when it is not a JSON object of the six keys.
-    """
-    value = json.loads(entry, parse_int=_integer)
+    """The JSON object of an entry. Raises ValueError when it is not a JSON object of the six keys."""
+    value = json.loads(entry)
     if not isinstance(value, dict) or set(value) != _KEYS or not isinstance(value["body"], dict):
         raise ValueError("not an object of at, body, kind, prev, seq, subject")
     if type(value["seq"]) is not int:  # `true` is equal to 1 in Python
         raise ValueError("seq is not an integer")
     return value
-
-
-def _integer(digits: str) -> int | float:
-    # RFC 8785 writes the float 1e20 as 100000000000000000000: beyond 2^53 digits can only have been a float.
-    number = int(digits)
-    return number if abs(number) <= _MAX_SAFE_INTEGER else float(digits)
 
 
 def parse_record(entry: str, digest: str) -> Record:
@@ -102,8 +90,6 @@ def parse_record(entry: str, digest: str) -> Record:
 def _reason(error: BaseException) -> str:
     if isinstance(error, IntegrityError):
         return error.found
-    if isinstance(error, UnicodeError):
-        return "half a surrogate pair, which is not Unicode text"
     if isinstance(error, RecursionError):
         return "lists or objects nested too deep"
     return str(error)[:300]

@@ -16,10 +16,11 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     ValidationError,
 )
 
-from tidewatch.core.clock import require_utc
+from tidewatch.core.clock import iso, require_utc
 from tidewatch.core.errors import LedgerError
 from tidewatch.core.redaction import redact
 
@@ -33,7 +34,7 @@ def _free_text(text: object) -> object:
     return clean if len(clean) <= 2000 else clean[:1999] + "…"
 
 
-Utc = Annotated[AwareDatetime, AfterValidator(require_utc)]
+Utc = Annotated[AwareDatetime, AfterValidator(require_utc), PlainSerializer(iso, when_used="json")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
 Name = Annotated[str, Field(min_length=1, max_length=400)]
@@ -54,7 +55,7 @@ class Body(Part):
     KIND: ClassVar[str]
 
     def as_json(self) -> dict[str, Any]:
-        """The JSON object that is recorded; times in RFC 3339 with Z."""
+        """The JSON object that is recorded; times as `core.clock.iso` writes them."""
         return self.model_dump(mode="json")
 
 

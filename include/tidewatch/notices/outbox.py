@@ -50,7 +50,11 @@ class Delivered:
 
 
 def post(conn: Connection, notice: Notice, now: datetime) -> bool:
-    """Put `notice` into the outbox, in the caller's transaction. False: this fact was already told."""
+    """Put `notice` into the outbox, in the caller's transaction. False: this fact was already told.
+
+    Post before appending to the ledger: when another transaction posts the same fact just now, this waits
+    for it, and that must not happen while holding the head of the ledger.
+    """
     row = execute(conn, "notices/post", {**notice.model_dump(), "posted_at": require_utc(now)}).fetchone()
     if row is not None:
         log.log(_LEVELS[notice.severity], "notice %s: %s", notice.fact, notice.title_en)
