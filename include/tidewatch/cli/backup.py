@@ -142,7 +142,8 @@ def _decide(backup_id: str, *, accept: bool, by: str, reason: str) -> int:
 
     with warehouse() as conn:
         resolved = _resolve(conn, backup_id)
-    decide(build_context(settings(), from_environment, clock=utc_now), resolved, accept=accept, by=by, reason=reason)
+    context = build_context(settings(), from_environment, clock=utc_now)
+    decide(context, resolved, accept=accept, by=by, reason=reason)
     print(f"{resolved} is now {'accepted' if accept else 'rejected'}; the decision is in the ledger.")
     return 0
 

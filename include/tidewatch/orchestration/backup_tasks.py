@@ -5,9 +5,10 @@ Everything returned goes to XCom: names and counts, never data.
 
 import logging
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, TypeVar
 
-from airflow.sdk import get_current_context
+from airflow.sdk import Context, get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from tidewatch.backup import heal as healing
@@ -15,7 +16,7 @@ from tidewatch.backup import probe as probing
 from tidewatch.backup import run as backup
 from tidewatch.backup.context import BackupContext, build_context
 from tidewatch.core.clock import utc_now
-from tidewatch.core.errors import Busy
+from tidewatch.core.errors import Busy, RegionMisconfigured
 from tidewatch.core.redaction import install_log_redaction
 from tidewatch.core.settings import load_settings
 from tidewatch.orchestration.assets import BACKUPS, backup_asset
@@ -37,10 +38,8 @@ def stage(source: str) -> str:
     """Read the source and upload it; the backup's id."""
     _call_it(source)
     airflow = get_current_context()
-    run = backup.RunRef(
-        dag_id=airflow["dag"].dag_id, run_id=airflow["run_id"], try_number=airflow["ti"].try_number
-    )
-    staged = _unless_busy(lambda: backup.stage(_context(), source, run, schedule=_schedule(airflow)))
+    run, schedule = _run_of(airflow), _schedule(airflow)
+    staged = _unless_busy(lambda: backup.stage(_context(), source, run, schedule=schedule))
     log.info("%s is staged: %s", staged.backup_id, staged.as_dict())
     return staged.backup_id
 
@@ -58,7 +57,12 @@ def publish(backup_id: str) -> dict[str, Any]:
     source = source_of(backup_id)
     _call_it(source)
     outcome = _unless_busy(lambda: backup.commit(_context(), backup_id))
-    extra = {"backup_id": backup_id, "verdict": outcome.verdict, "rows": outcome.rows, "files": outcome.files}
+    extra: dict[str, Any] = {
+        "backup_id": backup_id,
+        "verdict": outcome.verdict,
+        "rows": outcome.rows,
+        "files": outcome.files,
+    }
     get_current_context()["outlet_events"][BACKUPS].add(backup_asset(source), extra=extra)
     return outcome.as_dict()
 
@@ -72,7 +76,7 @@ def find_degraded() -> list[str]:
 def heal(backup_id: str) -> dict[str, Any]:
     """Complete the copies of one backup."""
     get_current_context()["backup_id"] = backup_id  # type: ignore[typeddict-unknown-key]
-    return _unless_busy(lambda: healing.heal(_context(), backup_id)).as_dict()
+    return asdict(_unless_busy(lambda: healing.heal(_context(), backup_id)))
 
 
 def list_regions() -> list[str]:
@@ -81,9 +85,29 @@ def list_regions() -> list[str]:
 
 
 def probe(region: str) -> dict[str, Any]:
-    """Try what the region honours, and keep the answers."""
+    """Try what the region honours and keep the answers; raises RegionMisconfigured, after recording, when it
+    lacks something that a backup needs."""
+    airflow = get_current_context()
+    airflow["region"] = region  # type: ignore[typeddict-unknown-key]
     context = _context()
-    return probing.probe_and_record(context, context.region(region)).as_dict()
+    report = probing.probe(context.region(region), context.now())
+    probing.record_probe(context, report, _run_of(airflow))
+    for answer in report.answers:
+        log.info("%s: %s: %s %s", region, answer.question, answer.answer, answer.detail)
+    if not report.usable:
+        raise RegionMisconfigured(
+            f"Region {region} cannot be relied on",
+            expected="the right answer to every required question of the probe",
+            found="not so for: " + ", ".join(report.lacking),
+            do=f"`tidewatch region probe {region}` shows details; docs/regions.md says what a store must do",
+        )
+    return {"region": region, "usable": report.usable, "questions": len(report.answers)}
+
+
+def _run_of(airflow: Context) -> backup.RunRef:
+    return backup.RunRef(
+        dag_id=airflow["dag"].dag_id, run_id=airflow["run_id"], try_number=airflow["ti"].try_number
+    )
 
 
 def _context() -> BackupContext:
@@ -104,7 +128,7 @@ def _call_it(source: str) -> None:
     get_current_context()["source"] = source  # type: ignore[typeddict-unknown-key]
 
 
-def _schedule(airflow: Any) -> str:
+def _schedule(airflow: Context) -> str:
     interval = airflow.get("data_interval_start"), airflow.get("data_interval_end")
     kind = airflow["dag_run"].run_type
     return f"{getattr(kind, 'value', kind)} {interval[0]} .. {interval[1]}"

@@ -1,0 +1,121 @@
+"""One demonstration for all end-to-end tests: the real stack, started as `make demo` starts it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+import tenacity
+
+from tidewatch.core.database import Connection, connect
+from tidewatch.core.settings import Settings
+from tidewatch.local import databases, processes
+from tidewatch.local.airflow import LOGIN
+from tidewatch.local.rest import FINISHED, AirflowApi, TaskState
+from tidewatch.local.stack import Stack
+
+PROJECT = Path(__file__).resolve().parents[2]
+RUN_SECONDS = 600.0
+
+
+@dataclass
+class Run:
+    """A finished Dag run."""
+
+    dag_id: str
+    run_id: str
+    state: str
+    tasks: list[TaskState] = field(default_factory=list)
+
+    def of(self, label: str) -> TaskState:
+        """The task instance shown as `label`, e.g. `gate ops`."""
+        return next(t for t in self.tasks if t.label == label)
+
+
+@dataclass
+class Demo:
+    """A running stack, and what `make demo` printed when it made it."""
+
+    home: Path
+    first: subprocess.CompletedProcess[str]
+
+    @property
+    def stack(self) -> Stack:
+        return Stack(Settings(home=self.home))
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`python -m <arguments>` as somebody would type it beside the stack."""
+        return subprocess.run(
+            [sys.executable, "-m", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=RUN_SECONDS,
+            check=False,
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "TIDEWATCH_HOME": str(self.home), "PYTHONUNBUFFERED": "1"}
+
+    def run(self, dag_id: str) -> Run:
+        """Trigger the Dag and wait for the scheduler to finish it."""
+        airflow = self.stack.airflow
+        api = AirflowApi(airflow.url, LOGIN, airflow.password)
+        try:
+            run_id = api.trigger(dag_id)
+            wait_for(lambda: api.run_state(dag_id, run_id) in FINISHED, f"{dag_id} to finish")
+            return Run(dag_id, run_id, api.run_state(dag_id, run_id), api.tasks(dag_id, run_id))
+        finally:
+            api.close()
+
+    def warehouse(self) -> Connection:
+        dsn = databases.dsn(self.stack.postgres, self.home, "tidewatch")
+        return connect(dsn, application_name="tests")
+
+    def ops(self) -> "psycopg.Connection[tuple[object, ...]]":
+        return psycopg.connect(databases.dsn(self.stack.postgres, self.home, "ops"))
+
+
+def wait_for(condition: Callable[[], bool], what: str, seconds: float = RUN_SECONDS) -> None:
+    """Poll until `condition`; the deadline only ends a test that would hang."""
+    try:
+        for attempt in tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_NotYet),
+            wait=tenacity.wait_fixed(0.5),
+            stop=tenacity.stop_after_delay(seconds),
+        ):
+            with attempt:
+                if not condition():
+                    raise _NotYet
+    except tenacity.RetryError:
+        pytest.fail(f"waited {seconds:.0f} s for {what}")
+
+
+class _NotYet(Exception):
+    pass
+
+
+@pytest.fixture(scope="session")
+def demo(stack_home: Path) -> Iterator[Demo]:
+    """`make demo`'s command in a home of its own; ended, with a check that nothing is left."""
+    home = stack_home / "demo"
+    demo = Demo(home, subprocess.CompletedProcess([], -1))
+    demo.first = demo.command("tidewatch.local", "demo")
+    ports = _ports(demo.stack)
+    yield demo
+    down = demo.command("tidewatch.local", "down")
+    assert down.returncode == 0, down.stdout + down.stderr
+    assert processes.strays(home) == [], "`make down` left processes behind"
+    listening = {c.laddr.port for c in psutil.net_connections("inet") if c.status == psutil.CONN_LISTEN}
+    assert not ports & listening, "`make down` left a port behind"
+
+
+def _ports(stack: Stack) -> set[int]:
+    servers = [stack.postgres.port, stack.mail.port, stack.airflow.port, *(r.port for r in stack.regions())]
+    return {port for port in servers if port}

@@ -1,0 +1,188 @@
+"""The Dags through a real scheduler: clean, with a region down, with a gate that refuses."""
+
+import json
+import mailbox
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tidewatch.core.signing import VerifyKey
+from tidewatch.evidence import ledger
+from tidewatch.evidence.verify import verify
+from tidewatch.vault import catalogue
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+
+SOURCES = {"ops", "airflow_metadata", "media"}
+REGIONS = {"cn-east", "cn-north", "cn-south"}
+
+
+def _of_run(demo: Any, run_id: str) -> dict[str, catalogue.Backup]:
+    with demo.warehouse() as conn:
+        rows = [r for r in catalogue.list_backups(conn) if r.run.run_id == run_id]
+        return {r.source: catalogue.get(conn, r.backup_id) for r in rows}
+
+
+def _verified(demo: Any, backup_id: str) -> set[str]:
+    with demo.warehouse() as conn:
+        copies = catalogue.copies(conn, backup_id)
+    return {r for r in REGIONS if all(c.state == "verified" for c in copies if c.region == r)}
+
+
+def _kinds(demo: Any, subject: str) -> list[str]:
+    with demo.warehouse() as conn:
+        return [r.kind for r in ledger.records(conn, subject=subject)]
+
+
+def _mail(demo: Any) -> str:
+    box = mailbox.Maildir(demo.stack.mail.maildir, create=False)
+    bodies = []
+    for message in box:
+        for part in message.walk():
+            payload = part.get_payload(decode=True)
+            if isinstance(payload, bytes):
+                bodies.append(payload.decode("utf-8", "replace"))
+    return "\n".join(bodies)
+
+
+def test_make_demo_seals_every_source_in_three_regions_and_says_so(demo: Any) -> None:
+    shown = demo.first.stdout
+    assert demo.first.returncode == 0, shown + demo.first.stderr
+    for name in SOURCES | REGIONS | {"sealed", "http://127.0.0.1:", "admin"}:
+        assert name in shown
+    with demo.warehouse() as conn:
+        rows = catalogue.list_backups(conn)
+    assert {r.source for r in rows} == SOURCES
+    assert {r.status for r in rows} == {"sealed"}
+    for row in rows:
+        assert _verified(demo, row.backup_id) == REGIONS
+        kinds = _kinds(demo, row.backup_id)
+        assert kinds.count("backup.committed") == 1 and kinds.count("copy.verified") == 3
+
+
+def test_the_second_demo_makes_a_second_backup_and_uploads_only_what_is_new(demo: Any) -> None:
+    again = demo.command("tidewatch.local", "demo")
+    assert again.returncode == 0, again.stdout + again.stderr
+    with demo.warehouse() as conn:
+        media = catalogue.list_backups(conn, source="media")
+    assert len(media) >= 2
+    assert media[0].totals.files == media[-1].totals.files
+    assert media[0].totals.new_cipher_size == 0
+
+
+def test_a_region_that_is_down_degrades_the_backup_and_is_healed_later(demo: Any) -> None:
+    south = next(r for r in demo.stack.regions() if r.name == "cn-south")
+    south.kill()
+    run = demo.run("back_up_sources")
+    assert run.state == "success", [(t.label, t.state) for t in run.tasks]
+    backups = _of_run(demo, run.run_id)
+    assert {s: b.status for s, b in backups.items()} == dict.fromkeys(SOURCES, "degraded")
+    ops = backups["ops"].backup_id
+    assert _verified(demo, ops) == REGIONS - {"cn-south"}
+    assert "cn-south" in _mail(demo) and ops in _mail(demo)
+
+    south.start()
+    healed = demo.run("heal_copies")
+    assert healed.state == "success"
+    for backup in backups.values():
+        assert _verified(demo, backup.backup_id) == REGIONS
+        assert "copy.healed" in _kinds(demo, backup.backup_id)
+        with demo.warehouse() as conn:
+            assert catalogue.get(conn, backup.backup_id).status == "sealed"
+    checked = demo.command("tidewatch.cli", "backup", "verify", ops, "--json")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert {r["region"]: r["verified"] for r in json.loads(checked.stdout)} == dict.fromkeys(REGIONS, True)
+
+
+def test_a_table_that_lost_its_rows_stops_its_own_source_and_a_person_decides(demo: Any) -> None:
+    with demo.ops() as conn:
+        conn.execute("create table ops.kept as select * from ops.post_hashtags")
+        conn.execute("create schema aside")
+        conn.execute("alter table ops.kept set schema aside")
+        conn.execute("delete from ops.post_hashtags where ctid in "
+                     "(select ctid from ops.post_hashtags order by post_id limit "
+                     "(select count(*) * 3 / 10 from ops.post_hashtags))")  # fmt: skip
+    try:
+        run = demo.run("back_up_sources")
+        backups = _of_run(demo, run.run_id)
+        assert run.state == "failed"
+        assert {s: b.status for s, b in backups.items()} == {
+            "ops": "suspect", "airflow_metadata": "sealed", "media": "sealed",
+        }  # fmt: skip
+        assert (run.of("gate ops").state, run.of("gate ops").try_number) == ("failed", 1)
+        assert run.of("publish ops" if _has(run, "publish ops") else "publish").state == "upstream_failed"
+        ops = backups["ops"]
+        assert any("post_hashtags" in f for f in _failures(ops)), _failures(ops)
+        assert _verified(demo, ops.backup_id) == REGIONS, "a suspect backup is kept and locked like any other"
+        assert ops.backup_id in _mail(demo)
+        with demo.warehouse() as conn:
+            refused = conn.execute(
+                "select count(*) as n from quality.quarantine where row_key::text like '%%post_hashtags%%'"
+            ).fetchone()
+        assert refused and refused["n"] >= 1
+
+        decided = demo.command(
+            "tidewatch.cli", "backup", "reject", ops.backup_id, "--by", "Li Wei", "--reason", "rows were lost"
+        )
+        assert decided.returncode == 0, decided.stderr
+        with demo.warehouse() as conn:
+            row = catalogue.get(conn, ops.backup_id)
+        assert (row.status, row.decided_by) == ("rejected", "Li Wei")
+    finally:
+        with demo.ops() as conn:
+            conn.execute("delete from ops.post_hashtags")
+            conn.execute("insert into ops.post_hashtags select * from aside.kept")
+            conn.execute("drop schema aside cascade")
+
+
+def _has(run: Any, label: str) -> bool:
+    return any(t.label == label for t in run.tasks)
+
+
+def _failures(backup: catalogue.Backup) -> list[str]:
+    gate = backup.manifest.gate
+    return gate.failures if gate else []
+
+
+def test_the_probe_records_what_each_region_honours(demo: Any) -> None:
+    assert demo.run("probe_regions").state == "success"
+    with demo.warehouse() as conn:
+        for region in REGIONS:
+            assert catalogue.latest_probe(conn, region) is not None
+            assert [r for r in ledger.records(conn, kind="region.probed", subject=region)]
+
+
+def test_after_all_of_it_the_ledger_holds_and_its_head_lies_in_every_region(demo: Any) -> None:
+    with demo.warehouse() as conn:
+        report = verify(conn)
+    assert report.ok, report.problems
+    for region in sorted(REGIONS):
+        checked = demo.command("tidewatch.cli", "ledger", "verify", "--region", region)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+        assert region in checked.stdout
+
+
+def test_no_secret_of_the_stack_is_in_any_log(demo: Any) -> None:
+    secrets = _secrets(demo.home)
+    assert len(secrets) >= 8
+    for path in [*demo.home.rglob("*.log"), *demo.home.rglob("*.json.log")]:
+        text = path.read_text(encoding="utf-8", errors="replace")
+        for name, secret in secrets.items():
+            assert secret not in text, f"{name} is in {path}"
+
+
+def _secrets(home: Path) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for line in (home / "env").read_text().splitlines():
+        if "AIRFLOW_CONN_" in line and "{" in line:
+            value = json.loads(line[line.index("{") : line.rindex("}") + 1])
+            if value.get("password"):
+                found[line.split("=")[0]] = value["password"]
+    VerifyKey.load(home / "keys" / "signing.pub.pem")
+    found["signing key"] = "".join((home / "keys" / "signing.pem").read_text().splitlines()[1:2])
+    identity = (home / "keys-offline" / "identity.txt").read_text()
+    found["age identity"] = next(w for w in identity.split() if w.startswith("AGE-SECRET-KEY-"))
+    for number, value in enumerate(json.loads((home / "airflow" / "passwords.json").read_text()).values()):
+        found[f"login {number}"] = value
+    return found
