@@ -13,7 +13,8 @@ from datetime import datetime
 
 from tidewatch.backup import gate as backup_gate
 from tidewatch.backup import progress
-from tidewatch.backup.commit import DONE, commit_locked, never_judged, proved, require_stagedfrom tidewatch.backup.context import BackupContext
+from tidewatch.backup.commit import DONE, commit_locked, never_judged, proved, require_staged
+from tidewatch.backup.context import BackupContext
 from tidewatch.backup.gate import GateVerdict
 from tidewatch.backup.lock import source_lock
 from tidewatch.backup.plan import PlannedSource

@@ -69,6 +69,10 @@ class ProbeReport:
         """Required questions without the right answer."""
         return [a.question for a in self.answers if a.required and a.ok is not True]
 
+    def as_dict(self) -> dict[str, Any]:
+        """For XCom: names and words."""
+        return {"region": self.region, "usable": self.usable, "lacking": self.lacking}
+
     def to_json(self) -> dict[str, Any]:
         """JSON types."""
         return {
@@ -127,19 +131,20 @@ def record_probe(ctx: BackupContext, report: ProbeReport, run: RunRef | None = N
         conn.commit()
 
 
+def probe_and_record(ctx: BackupContext, region: Region, run: RunRef | None = None) -> ProbeReport:
+    """Ask one region everything and keep the answers."""
+    report = probe(region, ctx.now())
+    record_probe(ctx, report, run)
+    ctx.progress(f"{region.name}: " + ("usable" if report.usable else "lacks " + ", ".join(report.lacking)))
+    return report
+
+
 def probe_regions(
     ctx: BackupContext, names: Sequence[str] | None = None, run: RunRef | None = None
 ) -> list[ProbeReport]:
     """Probe the regions (all by default) one after the other and record each. Raises NotFound for a name."""
-    reports = []
-    for region in ctx.regions if names is None else [ctx.region(n) for n in names]:
-        report = probe(region, ctx.now())
-        record_probe(ctx, report, run)
-        ctx.progress(
-            f"{region.name}: " + ("usable" if report.usable else "lacks " + ", ".join(report.lacking))
-        )
-        reports.append(report)
-    return reports
+    regions = ctx.regions if names is None else [ctx.region(n) for n in names]
+    return [probe_and_record(ctx, region, run) for region in regions]
 
 
 # -- the questions -----------------------------------------------------------------------------------------
