@@ -95,8 +95,8 @@ def test_a_connection_string_that_cannot_be_read_is_not_shown(dsn: str) -> None:
 def test_the_waiting_time_of_the_connection_string_is_kept(database: str) -> None:
     with db.connect(make_conninfo(database, connect_timeout=7), application_name="test") as conn:
         assert conn.info.get_parameters()["connect_timeout"] == "7"
-    silent = {k: v for k, v in conninfo_to_dict(database).items() if k != "connect_timeout"}
-    with db.connect(make_conninfo(**silent), application_name="test") as conn:
+    silent = {k: str(v) for k, v in conninfo_to_dict(database).items() if k != "connect_timeout"}
+    with db.connect(make_conninfo("", **silent), application_name="test") as conn:
         assert conn.info.get_parameters()["connect_timeout"] == "15"
 
 
@@ -201,6 +201,10 @@ sys.stdin.read()
 """
 
 
+def status(conn: db.Connection) -> TransactionStatus:
+    return conn.info.transaction_status
+
+
 def test_a_lock_is_held_once_and_released(database: str) -> None:
     with (
         db.connect(database, application_name="a") as first,
@@ -219,12 +223,10 @@ def test_a_lock_outlives_the_transactions_of_its_session_and_leaves_none_open(da
         db.connect(database, application_name="b") as second,
     ):
         assert db.try_lock(first, "backup/ops")
-        assert first.info.transaction_status == TransactionStatus.IDLE
+        assert status(first) == TransactionStatus.IDLE
         first.execute("select 1")
         assert db.try_lock(first, "other")
-        assert first.info.transaction_status == TransactionStatus.INTRANS, (
-            "the caller's transaction is its own"
-        )
+        assert status(first) == TransactionStatus.INTRANS, "the caller's transaction is its own"
         first.rollback()
         assert not db.try_lock(second, "backup/ops")
 
