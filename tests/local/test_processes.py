@@ -101,10 +101,15 @@ def test_logs_of_daemons_are_readable_by_their_owner_only(log: Path) -> None:
     assert log.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_stray_is_found_by_its_arguments_and_nothing_else_is_touched(log: Path, tmp_path: Path) -> None:
-    stray = processes.spawn("stray", [*SLEEP, "--home", str(tmp_path / "a")], log=log)
-    other = processes.spawn("other", [*SLEEP, "--home", str(tmp_path / "ab")], log=log)
-    assert processes.stop_strays(["--home", str(tmp_path / "a")]) == 1
-    assert not processes.alive(stray)
+def test_a_stray_is_found_by_its_part_and_nothing_else_is_touched(log: Path, tmp_path: Path) -> None:
+    stray = processes.spawn("stray", FORKS, log=log, part=tmp_path / "a" / "pg")
+    child = child_of(log, stray)
+    other = processes.spawn("other", SLEEP, log=log, part=tmp_path / "ab")
+    unmarked = processes.spawn("unmarked", SLEEP, log=log)
+    assert {p.pid for p in processes.strays(tmp_path / "a")} == {stray.pid, child}
+    processes.stop_strays(tmp_path / "a")
+    assert processes.strays(tmp_path / "a") == []
     assert processes.alive(other)
+    assert processes.alive(unmarked)
     processes.stop(other)
+    processes.stop(unmarked)

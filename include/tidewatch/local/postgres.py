@@ -121,6 +121,7 @@ class LocalPostgres:
         identity = _other_identity()
         binaries = _usable_binaries(self.bin_dir, identity)
         self._data = self._choose_data(identity)
+        self._check_password()
         if not self._data.exists():
             self._initialise(binaries, identity)
         if self._adopt() and self.answers():
@@ -263,6 +264,24 @@ class LocalPostgres:
             )
         write_private(self.home / "password", password + "\n")
         fresh.rename(data)
+
+    def _check_password(self) -> None:
+        """Data without its password file cannot be used: its home was removed, or damaged."""
+        data = self.data
+        if not data.exists() or (self.home / "password").exists():
+            return
+        if (
+            self.home not in data.parents
+        ):  # the home was removed to begin anew; what had to live elsewhere goes too
+            self._clear_leftovers()
+            shutil.rmtree(data)
+            return
+        raise StackError(
+            "PostgreSQL's password file is gone",
+            expected=f"the file {self.home / 'password'}",
+            found=f"data in {data} without it",
+            do=f"restore the file, or remove {self.home} to begin with empty databases",
+        )
 
     def _choose_data(self, identity: Identity | None) -> Path:
         if self._data is not None and self._data.exists():

@@ -22,6 +22,9 @@ from tidewatch.core.errors import TidewatchError
 
 T = TypeVar("T")
 
+MARK = "TIDEWATCH_LOCAL_PART"
+"""Environment variable of every daemon and its children: the home directory of the part it belongs to."""
+
 _SAME_PROCESS_SECONDS = 1.0
 """Creation times are read from the boot clock; they wobble by less than this."""
 
@@ -63,12 +66,20 @@ def spawn(
     command: Sequence[str],
     *,
     log: Path,
+    part: Path | None = None,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     identity: "Identity | None" = None,
 ) -> Daemon:
-    """Start `command` in a session of its own, output appended to `log` (readable by the owner only)."""
+    """Start `command` in a session of its own, output appended to `log` (readable by the owner only).
+
+    `part` marks the process and its children, so that `strays` finds them.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
+    environment = dict(os.environ if env is None else env)
+    if part is not None:
+        # SPT_NOENV: programs that change their title must not overwrite the environment we look into.
+        environment |= {MARK: str(part), "SPT_NOENV": "1"}
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         process = subprocess.Popen(
@@ -77,7 +88,7 @@ def spawn(
             stdout=descriptor,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=dict(env) if env is not None else None,
+            env=environment,
             cwd=cwd,
             **(identity.popen() if identity else {}),
         )
@@ -182,21 +193,23 @@ def stop(daemon: Daemon, *, grace_seconds: float = 10.0, first: int = signal.SIG
     return len(left)
 
 
-def stop_strays(arguments: Sequence[str]) -> int:
-    """End processes whose command line holds `arguments` in this order, side by side. Returns how many.
-
-    They are daemons that an interrupted start did not get to record. `arguments` must name a path of ours, so
-    that nobody else's process matches.
-    """
-    wanted = list(arguments)
-    found = 0
+def strays(part: Path) -> list[psutil.Process]:
+    """Processes started for `part` or for anything below it, whoever recorded them or failed to."""
+    found = []
     for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            line = process.cmdline()
-            if any(line[i : i + len(wanted)] == wanted for i in range(len(line) - len(wanted) + 1)):
-                stop(Daemon("stray", process.pid, process.create_time(), ""))
-                found += 1
+        with contextlib.suppress(psutil.Error, OSError):
+            mark = process.environ().get(MARK)
+            if mark and (Path(mark) == part or part in Path(mark).parents) and _running(process):
+                found.append(process)
     return found
+
+
+def stop_strays(part: Path) -> int:
+    """End what an interrupted start did not record, or a killed daemon left behind. Returns how many."""
+    found = strays(part)
+    for process in found:
+        stop(Daemon("stray", process.pid, process.create_time(), ""))
+    return len(found)
 
 
 def kill(daemon: Daemon) -> None:
@@ -213,8 +226,17 @@ def _merge(*groups: Iterable[psutil.Process]) -> list[psutil.Process]:
 
 
 def _wait_gone(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
-    _, left = psutil.wait_procs([p for p in processes if _running(p)], timeout=seconds)
-    return [p for p in left if _running(p)]
+    """Those that still run after `seconds`. A zombie is gone: who has to bury it is not our business."""
+    deadline = time.monotonic() + seconds
+    pause = 0.01
+    while True:
+        left = [p for p in processes if _running(p)]
+        if not left or time.monotonic() >= deadline:
+            return left
+        for process in left:
+            _reap(process.pid)
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.2)
 
 
 def free_port(preferred: int | None = None) -> int:

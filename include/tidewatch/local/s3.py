@@ -62,10 +62,14 @@ class LocalRegion:
     def running(self) -> bool:
         return self.daemon is not None and processes.alive(self.daemon)
 
+    def answers(self) -> bool:
+        """Whether it runs and its health page is its own."""
+        return self.running() and self._answers(self._instance())
+
     def start(self) -> None:
         """Start unless it runs; after any death the objects, versions and locks are those that were."""
         self._keys()
-        if self.running() and self._answers(self._instance()):
+        if self.answers():
             return
         self._end_strays()
         instance = secrets.token_hex(8)
@@ -134,7 +138,9 @@ class LocalRegion:
             "--instance",
             instance,
         ]
-        daemon = self.daemon = processes.spawn(f"s3 {self.name}", command, log=self.log, cwd=self.home)
+        daemon = self.daemon = processes.spawn(
+            f"s3 {self.name}", command, log=self.log, part=self.home, cwd=self.home
+        )
         self._write_state(instance)
         processes.wait_for(
             f"The local region {self.name}",
@@ -156,7 +162,7 @@ class LocalRegion:
         """End a dead server's leftovers, and servers here that an interrupted start did not record."""
         if self.daemon is not None:
             processes.stop(self.daemon)
-        processes.stop_strays(["tidewatch.local.s3", "--home", str(self.home)])
+        processes.stop_strays(self.home)
 
     def _keys(self) -> tuple[str, str]:
         """The key pair; made at first use."""

@@ -41,7 +41,7 @@ class LocalMail:
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self.running():
             return
-        processes.stop_strays(["tidewatch.local.smtp", "--maildir", str(self.maildir)])
+        processes.stop_strays(self.home)
         for last in (False, False, True):  # the free port can be taken between our look and the server's bind
             self.port = processes.free_port(self.port)
             try:
@@ -54,7 +54,7 @@ class LocalMail:
     def stop(self) -> None:
         if self.daemon is not None:
             processes.stop(self.daemon)
-        processes.stop_strays(["tidewatch.local.smtp", "--maildir", str(self.maildir)])
+        processes.stop_strays(self.home)
         self.daemon = None
         self._write_state()
 
@@ -75,7 +75,7 @@ class LocalMail:
             "--port",
             str(self.port),
         ]
-        daemon = self.daemon = processes.spawn("mail", command, log=self.log, cwd=self.home)
+        daemon = self.daemon = processes.spawn("mail", command, log=self.log, part=self.home, cwd=self.home)
         self._write_state()
         port = self.port or 0
         processes.wait_for(
