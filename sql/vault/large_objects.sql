@@ -8,7 +8,8 @@ copy (
         union all
         select p.oid, p.number + 1, length(d.data), sha256(d.data)
         from piece p
-        cross join lateral (select lo_get(p.oid, (p.number + 1) * 4194304::bigint, 4194304) as data offset 0) d
+        cross join lateral (select lo_get(p.oid, (p.number + 1) * 4194304::bigint, 4194304) as data
+                            offset 0) d
         where p.length = 4194304
     )
     select oid, number, length, encode(sha256, 'hex') from piece where number = 0 or length > 0

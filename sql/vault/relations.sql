@@ -5,10 +5,11 @@ select c.oid, n.nspname as schema_name, c.relname as name, c.relkind::text as re
        (select e.extcondition[array_position(e.extconfig, c.oid)]
         from pg_extension e where c.oid = any (e.extconfig)) as extension_condition,
        member.objid is not null as of_extension,
-       has_schema_privilege(n.oid, 'USAGE') as schema_usage,
-       case when c.relkind = 'S' then has_sequence_privilege(c.oid, 'SELECT')
-            else has_table_privilege(c.oid, 'SELECT') end as readable,
-       c.relkind in ('r', 'p') and row_security_active(c.oid) as hides_rows,
+       -- null for what was dropped since the snapshot: found out when it is locked
+       coalesce(has_schema_privilege(n.oid, 'USAGE'), true) as schema_usage,
+       coalesce(case when c.relkind = 'S' then has_sequence_privilege(c.oid, 'SELECT')
+                     else has_table_privilege(c.oid, 'SELECT') end, true) as readable,
+       coalesce(c.relkind in ('r', 'p') and row_security_active(c.oid), false) as hides_rows,
        case when c.relkind in ('r', 'm') then array(
            select a.attname::text from pg_attribute a
            where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) end as columns

@@ -94,7 +94,7 @@ create cast (address as text) with inout;
 create foreign data wrapper nowhere;
 create server elsewhere foreign data wrapper nowhere options (host 'example.org');
 create foreign table remote (id integer options (column_name 'x')) server elsewhere options (table_name 'y');
-create publication news for table events;
+create publication news for table events, kinds (id, v) where (id > 7);
 
 comment on table kinds is 'Every kind of value';
 comment on column kinds.f8 is '浮点';

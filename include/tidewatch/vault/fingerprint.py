@@ -36,6 +36,7 @@ __all__ = ["DatabaseFingerprint", "fingerprint_database", "lock_relations", "wit
 
 _LOCKS_A_STATEMENT = 200
 _SEQUENCES_A_QUERY = 200
+_TABLES_A_SAVEPOINT = 64
 _PROGRESS_EVERY_S = 5.0
 _NAMED_AT_MOST = 20
 _ROW_KINDS = ("r", "m")
@@ -286,11 +287,15 @@ class _Meter:
 def _tables(conn: Connection, relations: Sequence[_Relation], progress: Progress) -> list[TableFingerprint]:
     meter = _Meter(progress, len(relations))
     tables = []
-    for relation in relations:
-        with reading(f"table {relation.label}"):
-            table = _table(conn, relation, meter)
-        meter.table(table.rows)
-        tables.append(table)
+    for start in range(0, len(relations), _TABLES_A_SAVEPOINT):
+        # Reading locks every index of a table too. Going back to a savepoint releases those locks, so the
+        # server's lock table has to hold one for each table only; the tables' own were taken before.
+        with conn.transaction(force_rollback=True):
+            for relation in relations[start : start + _TABLES_A_SAVEPOINT]:
+                with reading(f"table {relation.label}"):
+                    table = _table(conn, relation, meter)
+                meter.table(table.rows)
+                tables.append(table)
     meter.end()
     return tables
 
@@ -338,7 +343,8 @@ def _sequences(conn: Connection, relations: Sequence[_Relation]) -> list[Sequenc
             )
             for number, sequence in enumerate(batch)
         )
-        values: dict[int, dict[str, Any]] = {row.pop("number"): row for row in conn.execute(query)}
+        with conn.transaction(force_rollback=True):  # releases the locks on the sequences
+            values: dict[int, dict[str, Any]] = {row.pop("number"): row for row in conn.execute(query)}
         found += [
             SequenceFingerprint(schema_name=s.schema_name, name=s.name, **values[number])
             for number, s in enumerate(batch)

@@ -13,7 +13,8 @@ with owned (kind, classid, objid, objsubid, identity, owner, acl) as (
     from pg_class c
     where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and c.relpersistence <> 't'
     union all
-    select 'column', 'pg_class'::regclass, c.oid, a.attnum, c.oid::regclass::text || '.' || quote_ident(a.attname),
+    select 'column', 'pg_class'::regclass, c.oid, a.attnum,
+           c.oid::regclass::text || '.' || quote_ident(a.attname),
            c.relowner, a.attacl
     from pg_attribute a
     join pg_class c on c.oid = a.attrelid
@@ -62,7 +63,9 @@ select o.kind, o.identity,
 from owned o
 cross join lateral pg_identify_object(o.classid, o.objid, 0) i
 where coalesce(i.schema, '') !~ '^pg_' and coalesce(i.schema, '') <> 'information_schema'
-  and not exists (select from pg_depend d where d.classid = o.classid and d.objid = o.objid
-                  and d.deptype in ('e', 'i') and o.kind <> 'table' and o.kind <> 'sequence')
-  and not exists (select from pg_depend d where d.classid = o.classid and d.objid = o.objid
-                  and d.deptype = 'e')
+  and not exists (select from pg_depend d
+                  where d.classid = o.classid and d.objid = o.objid and d.deptype = 'e')
+  -- the functions of a range type are made together with it
+  and not (o.kind = 'function'
+           and exists (select from pg_depend d
+                       where d.classid = o.classid and d.objid = o.objid and d.deptype = 'i'))

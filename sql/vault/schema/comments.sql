@@ -5,7 +5,9 @@ select 'comment' as kind,
        jsonb_build_object('text', c.description) as definition
 from pg_description c
 cross join lateral pg_identify_object(c.classoid, c.objoid, c.objsubid) i
-where (c.objoid >= 16384 or (c.classoid = 'pg_namespace'::regclass and c.objoid = (select oid from pg_namespace where nspname = 'public')))
+where (c.objoid >= 16384
+       or (c.classoid = 'pg_namespace'::regclass
+           and c.objoid = (select oid from pg_namespace where nspname = 'public')))
   and coalesce(i.schema, '') !~ '^pg_'
   and i.identity is not null
   and not exists (select from pg_depend d where d.classid = c.classoid and d.objid = c.objoid

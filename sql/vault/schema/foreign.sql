@@ -7,7 +7,8 @@ select 'foreign data wrapper' as kind, quote_ident(w.fdwname) as identity,
            'options', (select jsonb_agg(o order by o collate "C") from unnest(w.fdwoptions) o)) as definition
 from pg_foreign_data_wrapper w
 where not exists (select from pg_depend d
-                  where d.classid = 'pg_foreign_data_wrapper'::regclass and d.objid = w.oid and d.deptype = 'e')
+                  where d.classid = 'pg_foreign_data_wrapper'::regclass and d.objid = w.oid
+                    and d.deptype = 'e')
 union all
 select 'foreign server', quote_ident(s.srvname),
        jsonb_build_object(

@@ -27,7 +27,8 @@ select 'aggregate', p.oid::regprocedure::text,
            'final_extra', jsonb_build_array(a.aggfinalextra, a.aggmfinalextra),
            'final_modify', jsonb_build_array(a.aggfinalmodify, a.aggmfinalmodify),
            'sort_operator', nullif(a.aggsortop, 0)::regoperator::text,
-           'state', jsonb_build_array(a.aggtranstype::regtype::text, nullif(a.aggmtranstype, 0)::regtype::text),
+           'state', jsonb_build_array(a.aggtranstype::regtype::text,
+                                      nullif(a.aggmtranstype, 0)::regtype::text),
            'space', jsonb_build_array(a.aggtransspace, a.aggmtransspace),
            'initial', jsonb_build_array(a.agginitval, a.aggminitval))
 from pg_aggregate a

@@ -13,7 +13,8 @@ where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
   and not exists (select from pg_depend d
                   where d.classid = 'pg_operator'::regclass and d.objid = o.oid and d.deptype = 'e')
 union all
-select 'operator family', quote_ident(n.nspname) || '.' || quote_ident(f.opfname) || ' using ' || quote_ident(m.amname),
+select 'operator family', 
+       quote_ident(n.nspname) || '.' || quote_ident(f.opfname) || ' using ' || quote_ident(m.amname),
        jsonb_build_object(
            'operators', (select jsonb_agg(jsonb_build_array(a.amopstrategy, a.amopopr::regoperator::text,
                                                             a.amoppurpose)
@@ -32,7 +33,8 @@ where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
   and not exists (select from pg_depend d
                   where d.classid = 'pg_opfamily'::regclass and d.objid = f.oid and d.deptype = 'e')
 union all
-select 'operator class', quote_ident(n.nspname) || '.' || quote_ident(c.opcname) || ' using ' || quote_ident(m.amname),
+select 'operator class', 
+       quote_ident(n.nspname) || '.' || quote_ident(c.opcname) || ' using ' || quote_ident(m.amname),
        jsonb_build_object(
            'family', (select quote_ident(fn.nspname) || '.' || quote_ident(f.opfname)
                       from pg_opfamily f join pg_namespace fn on fn.oid = f.opfnamespace

@@ -1,10 +1,12 @@
 -- Text search configurations, dictionaries, parsers and templates.
-select 'text search configuration' as kind, quote_ident(n.nspname) || '.' || quote_ident(c.cfgname) as identity,
+select 'text search configuration' as kind,
+       quote_ident(n.nspname) || '.' || quote_ident(c.cfgname) as identity,
        jsonb_build_object(
            'parser', (select quote_ident(pn.nspname) || '.' || quote_ident(p.prsname)
                       from pg_ts_parser p join pg_namespace pn on pn.oid = p.prsnamespace
                       where p.oid = c.cfgparser),
-           'mappings', (select jsonb_agg(jsonb_build_array(m.maptokentype, m.mapseqno, m.mapdict::regdictionary::text)
+           'mappings', (select jsonb_agg(jsonb_build_array(m.maptokentype, m.mapseqno,
+                                                         m.mapdict::regdictionary::text)
                                          order by m.maptokentype, m.mapseqno)
                         from pg_ts_config_map m where m.mapcfg = c.oid)) as definition
 from pg_ts_config c
