@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from tidewatch.cli.common import Json, print_json, print_table, regions, settings, warehouse
+from tidewatch.cli.common import show as show_cell
 from tidewatch.core.clock import utc_now
 from tidewatch.core.errors import NotFound
 from tidewatch.core.progress import human_bytes
@@ -62,7 +63,7 @@ def show(backup_id: BackupId, as_json: Json = False) -> int:
         print_json({**_summary(backup), "manifest": backup.document, "copies": [asdict(c) for c in copies]})
         return 0
     for name, value in _summary(backup).items():
-        print(f"{name:>18}: {value if value is not None else '-'}")
+        print(f"{name:>18}: {show_cell(value)}")
     _show_contents(backup)
     print_table(
         ["region", "object", "state", "lock", "retain until", "read back", "problem"],

@@ -18,6 +18,9 @@ from tidewatch.core.database import Connection, connect
 from tidewatch.core.regions import Region, RegionsFile, open_regions
 from tidewatch.core.settings import Settings, load_settings
 
+_PIPE_WIDTH = 240
+"""A pipe or a file has no width: wide enough for every table of ours."""
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
@@ -56,12 +59,15 @@ def _plain(value: Any) -> str:
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None) -> None:
     """A table for people. Cells are shown as text: nothing in them is markup, control characters are shown
     as what they are."""
-    table = Table(*columns, title=title, title_justify="left", header_style="bold")
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")  # half an id is of no use: folded, never cut off
     for row in rows:
         table.add_row(*(Text(show(cell)) for cell in row))
     console = Console()
-    # Cut-off ids are useless: in a pipe or a narrow window lines may run over instead.
-    console.print(table, soft_wrap=not console.is_terminal)
+    if not console.is_terminal:
+        console = Console(width=_PIPE_WIDTH)
+    console.print(table)
 
 
 def show(cell: Any) -> str:
