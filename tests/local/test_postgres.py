@@ -1,6 +1,7 @@
 """The local PostgreSQL: private, and up again after any kind of death."""
 
 import os
+import shutil
 import socket
 import stat
 from collections.abc import Iterator
@@ -10,8 +11,7 @@ import psutil
 import psycopg
 import pytest
 
-from tidewatch.local import postgres as postgres_module
-from tidewatch.local import processes
+from tidewatch.local import pgbinaries, processes
 from tidewatch.local.postgres import LocalPostgres
 
 
@@ -132,14 +132,14 @@ def test_behind_a_door_that_the_other_user_may_not_pass_the_data_moves_out(tmp_p
 def test_binaries_that_the_other_user_cannot_reach_are_copied(tmp_path: Path) -> None:
     closed = tmp_path / "venv"
     closed.mkdir(mode=0o700)
-    (closed / "pginstall").symlink_to(postgres_module._wheel_binaries().parent)
-    identity = postgres_module._other_identity()
-    found = postgres_module._usable_binaries(closed / "pginstall" / "bin", identity)
+    (closed / "pginstall").symlink_to(pgbinaries.wheel_binaries().parent)
+    identity = pgbinaries.other_identity()
+    found = pgbinaries.usable_binaries(closed / "pginstall" / "bin", identity)
     try:
         assert closed not in found.parents
-        assert identity is not None and postgres_module._runs(found, identity)
+        assert identity is not None and pgbinaries._runs(found, identity)
     finally:
-        postgres_module.shutil.rmtree(found.parent.parent)
+        shutil.rmtree(found.parent.parent)
 
 
 def test_a_role_password_reaches_the_server_as_a_verifier_only(server: LocalPostgres) -> None:

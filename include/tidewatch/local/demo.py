@@ -24,12 +24,14 @@ from tidewatch.local import databases
 from tidewatch.local.airflow import LOGIN
 from tidewatch.local.console import print_login, reporter, waiting
 from tidewatch.local.processes import StackError
-from tidewatch.local.rest import FINISHED, AirflowApi
+from tidewatch.local.rest import FINISHED, AirflowApi, TaskState
 from tidewatch.local.stack import Report, Stack, locked
 from tidewatch.local.tasklog import last_error, log_file
 from tidewatch.vault import catalogue
 
 BACKUP_DAG = "back_up_sources"
+_MAPPED_OVER = {BACKUP_DAG: "plan", "probe_regions": "list_regions", "heal_copies": "find_degraded"}
+"""Dag -> the task whose list its mapped tasks work through, one item each."""
 _PARSE_SECONDS = 120.0
 _SCHEDULED_SECONDS = 15.0
 _POLL_SECONDS = 1.5
@@ -37,12 +39,13 @@ _POLL_SECONDS = 1.5
 
 @dataclass
 class Run:
-    """A Dag run that is watched. `seen`: task -> state last shown."""
+    """A Dag run that is watched. `seen`: task -> state last shown; `items`: what mapped tasks work on."""
 
     dag_id: str
     run_id: str
     state: str = "queued"
     seen: dict[str, str] = field(default_factory=dict)
+    items: list[str] = field(default_factory=list)
 
 
 def demonstrate(console: Console, *, scale: float, minutes: float) -> int:
@@ -160,10 +163,19 @@ def _show_changes(console: Console, api: AirflowApi, run: Run) -> None:
         if run.seen.get(key) == shown or task.state not in _SHOWN:
             continue
         run.seen[key] = shown
-        seconds = (
-            f"  [dim]{task.seconds:.1f} s[/]" if task.seconds is not None and task.state == "success" else ""
-        )
-        console.print(f"  {run.dag_id:<16} {escape(task.label):<34} {_SHOWN[task.state]}{seconds}")
+        took = f"  [dim]{task.seconds:.1f} s[/]" if task.state == "success" and task.seconds else ""
+        label = escape(_label(api, run, task))
+        console.print(f"  {run.dag_id:<16} {label:<34} {_SHOWN[task.state]}{took}")
+
+
+def _label(api: AirflowApi, run: Run, task: TaskState) -> str:
+    """`stage ops`: the task, and what a mapped one works on."""
+    name = task.task_id.rsplit(".", 1)[-1]
+    if task.map_index < 0 or task.what:
+        return f"{name} {task.what or ''}".rstrip()
+    if not run.items:
+        run.items = api.returned(run.dag_id, run.run_id, _MAPPED_OVER[run.dag_id])
+    return f"{name} {run.items[task.map_index] if task.map_index < len(run.items) else task.map_index}"
 
 
 def _show_failures(console: Console, stack: Stack, api: AirflowApi, runs: list[Run]) -> int:
@@ -173,7 +185,7 @@ def _show_failures(console: Console, stack: Stack, api: AirflowApi, runs: list[R
             if task.state != "failed":
                 continue
             path = log_file(stack.airflow.home, run.dag_id, run.run_id, task)
-            console.print(f"\n[red]{run.dag_id}: {escape(task.label)} failed[/]")
+            console.print(f"\n[red]{run.dag_id}: {escape(_label(api, run, task))} failed[/]")
             console.print(f"  {last_error(path)}", markup=False)
             console.print(f"  log: {path}", markup=False)
     return sum(run.state == "failed" for run in runs)

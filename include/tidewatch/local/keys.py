@@ -16,9 +16,9 @@ _README = """\
 This directory holds the key that opens the backups (an age identity).
 
 On this machine it lies beside the backup side, because a demonstration must be able to restore.
-In production it does not: keep it offline or in a vault of its own, on at least two carriers, with at least
-two people who know where. The backup side only needs ../keys/: whoever takes that machine can neither read the
-backups nor change them unnoticed. Without this key nobody can read them, ourselves included.
+In production it does not: keep it offline or in a vault of its own, on at least two carriers, with at
+least two people who know where. The backup side only needs ../keys/: whoever takes that machine can neither
+read the backups nor change them unnoticed. Without this key nobody can read them, ourselves included.
 
     age --decrypt -i age-identity.txt object.age | zstd -d > object
 """

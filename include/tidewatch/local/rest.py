@@ -13,10 +13,10 @@ FINISHED = frozenset({"success", "failed"})
 
 @dataclass(frozen=True)
 class TaskState:
-    """One task instance. `label`: task id, with what a mapped one works on."""
+    """One task instance. `what` a mapped one works on is known to Airflow only when it has ended."""
 
     task_id: str
-    label: str
+    what: str | None
     state: str
     map_index: int
     try_number: int
@@ -70,6 +70,11 @@ class AirflowApi:
         found = self._call("GET", path, params={"limit": 500})["task_instances"]
         return [_task(entry) for entry in found]
 
+    def returned(self, dag_id: str, run_id: str, task_id: str) -> list[str]:
+        """The list that a task returned."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/return_value"
+        return [str(item) for item in self._call("GET", path)["value"] or []]
+
     def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         for attempt in range(3):
             if "Authorization" not in self._client.headers:
@@ -101,13 +106,10 @@ class AirflowApi:
 
 
 def _task(entry: dict[str, Any]) -> TaskState:
-    name = str(entry["task_id"]).rsplit(".", 1)[-1]
-    mapped = int(entry["map_index"]) >= 0
-    what = entry.get("rendered_map_index") or entry["map_index"]
     duration = entry.get("duration")
     return TaskState(
         task_id=str(entry["task_id"]),
-        label=f"{name} {what}" if mapped else name,
+        what=entry.get("rendered_map_index") if int(entry["map_index"]) >= 0 else None,
         state=str(entry["state"] or "waiting"),
         map_index=int(entry["map_index"]),
         try_number=int(entry["try_number"]),
