@@ -138,8 +138,8 @@ class Stop(BaseException):
     """Not even an Exception, like KeyboardInterrupt."""
 
 
-def _raise(error: BaseException) -> Callable[..., bytes]:
-    def call(*_: object) -> bytes:
+def _raise(error: BaseException) -> Callable[[bytes], None]:
+    def call(block: bytes) -> None:
         raise error
 
     return call
@@ -148,15 +148,18 @@ def _raise(error: BaseException) -> Callable[..., bytes]:
 @pytest.mark.parametrize("error", [OSError("disk full"), Stop("now")])
 def test_an_error_of_source_or_sink_comes_out_as_itself(error: BaseException) -> None:
     class Broken:
-        read = staticmethod(_raise(error))
+        def read(self, size: int, /) -> bytes:
+            raise error
 
-    for reader, sink in [(Broken(), len), (io.BytesIO(os.urandom(200_000)), _raise(error))]:
+    calls: list[Callable[[], object]] = [
+        lambda: seal(Broken(), len, RECIPIENTS),
+        lambda: seal(io.BytesIO(os.urandom(200_000)), _raise(error), RECIPIENTS),
+        lambda: open_sealed(Broken(), len, IDENTITY),
+        lambda: open_sealed(io.BytesIO(SAMPLE), _raise(error), IDENTITY),
+    ]
+    for call in calls:
         with pytest.raises(type(error)) as caught:
-            seal(reader, sink, RECIPIENTS)
-        assert caught.value is error
-    for reader, sink in [(Broken(), len), (io.BytesIO(SAMPLE), _raise(error))]:
-        with pytest.raises(type(error)) as caught:
-            open_sealed(reader, sink, IDENTITY)
+            call()
         assert caught.value is error
 
 

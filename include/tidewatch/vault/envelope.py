@@ -17,7 +17,7 @@ import zstandard
 from tidewatch.core.canonical import sha256_hex
 from tidewatch.core.errors import ConfigError, IntegrityError
 
-Sink = Callable[[bytes], None]
+Sink = Callable[[bytes], object]
 
 LEVEL = 3
 _READ_SIZE = 1 << 20
