@@ -26,6 +26,10 @@ MIB = 1024 * 1024
 PROJECT = Path(__file__).parents[2]
 
 
+UNUSED = {"type": "files", "name": "unused", "data_class": "internal", "path": "/nowhere"}
+"""A configuration has at least one source."""
+
+
 class Clock:
     """The present, plus what a test adds."""
 
@@ -62,7 +66,7 @@ class Rig:
         return BackupContext(
             settings=self.settings,
             connect=lambda: connect(self.warehouse, application_name="tests"),
-            sources=SourcesFile.model_validate({"sources": self.sources}),
+            sources=SourcesFile.model_validate({"sources": [*self.sources, UNUSED]}),
             regions_file=self.regions_file,
             regions=tuple(self.regions),
             resolver=self.connections.__getitem__,

@@ -86,6 +86,8 @@ class ProbeReport:
 
 def probe(region: Region, now: datetime) -> ProbeReport:
     """Ask everything. Never raises for what the region does: a region that does not answer is an answer."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
     began = time.monotonic()
     now = require_utc(now)
     answers: list[Answer] = []
@@ -96,13 +98,14 @@ def probe(region: Region, now: datetime) -> ProbeReport:
         answers.append(_yes_no("versioning", facts.versioning, True))
         answers.append(_yes_no("object lock", facts.object_lock, True))
         if facts.exists:
-            answers.append(_clock(region, now, began))
-            answers += _writes(region, now, began)
+            folder = f"{region.config.prefix}/probes/{now:%Y-%m-%d}"
+            answers.append(_clock(region, f"{folder}/clock", now, began))
+            answers += _writes(region, folder, now, began)
     except TidewatchError as error:
-        if not answers:
-            answers.append(Answer("reachable", "no", False, True, f"{error.what} ({error.found})"))
-        else:
-            answers.append(Answer("probe finished", "no", False, True, f"{error.what} ({error.found})"))
+        question = "probe finished" if answers else "reachable"
+        answers.append(Answer(question, "no", False, True, f"{error.what} ({error.found})"))
+    except (BotoCoreError, ClientError) as error:  # of the calls that go past our own store
+        answers.append(Answer("probe finished", "no", False, True, type(error).__name__))
     ended = now + timedelta(seconds=time.monotonic() - began)
     return ProbeReport(region.name, now, ended, tuple(answers))
 
@@ -154,13 +157,18 @@ def _yes_no(question: str, value: bool, required: bool, detail: str = "") -> Ans
     return Answer(question, "yes" if value else "no", value, required, detail)
 
 
-def _clock(region: Region, now: datetime, began: float) -> Answer:
+def _clock(region: Region, key: str, now: datetime, began: float) -> Answer:
+    """By the Date header; a store that sends none shows its clock by when it says an object was written."""
     reply = region.store.client.head_bucket(Bucket=region.config.bucket)
     stamp = reply["ResponseMetadata"]["HTTPHeaders"].get("date")
     here = now + timedelta(seconds=time.monotonic() - began)
-    if stamp is None:
-        return Answer("clock", "not told", None, False, "the store sends no Date header")
-    skew = (require_utc(parsedate_to_datetime(stamp)) - here).total_seconds()
+    if stamp is not None:
+        there = parsedate_to_datetime(stamp)
+    else:
+        stored = region.store.put(key, _BODY, if_absent=False)
+        there = region.store.head(key, stored.version_id).last_modified or here
+        region.store.delete(key, stored.version_id)
+    skew = (require_utc(there) - here).total_seconds()
     return Answer(
         "clock",
         f"{skew:+.0f} s",
@@ -170,8 +178,7 @@ def _clock(region: Region, now: datetime, began: float) -> Answer:
     )
 
 
-def _writes(region: Region, now: datetime, began: float) -> list[Answer]:
-    folder = f"{region.config.prefix}/probes/{now:%Y-%m-%d}"
+def _writes(region: Region, folder: str, now: datetime, began: float) -> list[Answer]:
     key = f"{folder}/locked"
     kept = _make_locked(region, key, now)
     head = region.store.head(key)
