@@ -19,6 +19,7 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
+from tidewatch.backup.probe import probe
 from tidewatch.core.config import read_yaml
 from tidewatch.core.connections import Connection, from_environment
 from tidewatch.core.errors import AlreadyExists, IntegrityError, RegionMisconfigured, RegionRefused
@@ -238,3 +239,9 @@ def test_a_lock_survives_a_power_cut(server: Server, as_worker: Region) -> None:
     assert (head.lock_mode, head.retain_until) == ("COMPLIANCE", until)
     with pytest.raises(RegionRefused):
         as_worker.store.delete("tidewatch/lasting", stored.version_id)
+
+
+def test_the_probe_finds_all_that_a_backup_needs_with_a_workers_rights(as_worker: Region) -> None:
+    report = probe(as_worker, datetime.now(UTC))
+    assert report.usable, report.to_json()
+    assert not [a.question for a in report.answers if a.ok is False], report.to_json()
