@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tidewatch.core.database import Connection
@@ -60,6 +60,13 @@ ROWS = st.lists(
     max_size=8,
 )
 
+SEVERAL = settings(
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    # Without shrinking: an example costs a run of Great Expectations, and eight rows are few enough to read.
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+)
+
 
 def frame_of(rows: list[dict[str, Any]]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=["number", "text", "flag", "at"])
@@ -85,7 +92,7 @@ def naive(rule: dict[str, Any], rows: list[dict[str, Any]]) -> set[int]:
     return bad
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(SEVERAL, max_examples=15)
 @given(rows=ROWS)
 def test_frames_agree_with_great_expectations_and_with_the_words(
     judge_here: Judge, conn: Connection, rows: Any
@@ -104,7 +111,7 @@ def test_frames_agree_with_great_expectations_and_with_the_words(
     assert len(stored) == judgement.quarantined
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(SEVERAL, max_examples=8)
 @given(rows=ROWS)
 def test_queries_agree_with_great_expectations_and_with_the_words(
     judge_here: Judge, conn: Connection, warehouse: str, rows: Any
