@@ -140,11 +140,16 @@ def test_a_file_that_is_not_utf8_says_so(tmp_path: Path) -> None:
 
 
 def test_a_value_that_may_be_secret_is_never_shown(tmp_path: Path) -> None:
-    text = "colours:\n- {kind: blue, url: [dingtalk://t0ken/]}\n- {kind: red, depth: slack://s3cret/b}\n"
+    text = (
+        "colours:\n"
+        "- {kind: blue, url: [dingtalk://t0ken/], limits: {hook_url: abcd1234}}\n"
+        "- {kind: red, depth: slack://s3cret/b}\n"
+    )
     error = problem(tmp_path, text)
     shown = "".join(traceback.format_exception(error))
     assert "t0ken" not in shown
     assert "s3cret" not in shown
+    assert "abcd1234" not in shown
 
 
 # -- paths -------------------------------------------------------------------------------------------------
