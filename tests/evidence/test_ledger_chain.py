@@ -11,9 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ledger_tools import NOW, add, forge, move_head, triggers_off
 
+from tidewatch.core.canonical import sha256_hex
 from tidewatch.core.database import Connection, connect
 from tidewatch.core.errors import LedgerError
 from tidewatch.evidence.ledger import GENESIS, Head, append, head, records, verify
+from tidewatch.evidence.record import entry_text
 
 PROPERTY = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -363,14 +365,17 @@ def test_an_anchor_in_the_middle_of_a_sound_chain_fits(conn: Connection) -> None
 
 
 def test_a_row_put_behind_the_head_and_a_removed_head_are_found(conn: Connection) -> None:
-    add(conn, 1)
+    first = add(conn, 1)
     conn.commit()
     with triggers_off(conn):
+        entry = entry_text(2, NOW, "test.fact", "s", {}, first.hash)
         conn.execute(
-            "insert into evidence.ledger "
-            "select 2, at, kind, subject, entry, repeat('a', 64) from evidence.ledger"
+            "insert into evidence.ledger values (2, %s, 'test.fact', 's', %s, %s)",
+            (NOW, entry, sha256_hex(entry.encode())),
         )
-        assert verify(conn).first_bad_seq == 2
+        report = verify(conn)
+        assert report.first_bad_seq == 2
+        assert "did not come in through the ledger" in report.problems[0]
         conn.rollback()
     with triggers_off(conn):
         conn.execute("delete from evidence.head")

@@ -71,6 +71,21 @@ def test_a_record_exists_when_the_transaction_of_its_caller_commits_and_not_befo
         assert [r.body["n"] for r in records(other)] == [2, 3]
 
 
+def test_in_autocommit_mode_each_record_is_a_transaction_of_its_own(warehouse: str, conn: Connection) -> None:
+    start = threading.Barrier(4)
+
+    def write(writer: int) -> None:
+        with connect(warehouse, application_name=f"writer {writer}", autocommit=True) as own:
+            start.wait(timeout=60)
+            for number in range(25):
+                add(own, number)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4), timeout=120))
+    report = verify(conn)
+    assert (report.ok, report.records) == (True, 100)
+
+
 def test_a_savepoint_that_is_rolled_back_takes_its_record_with_it(conn: Connection) -> None:
     add(conn, 1)
     with pytest.raises(RuntimeError), conn.transaction():
