@@ -12,6 +12,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -166,10 +167,9 @@ class LocalAirflow:
             )
 
     def stop(self) -> None:
-        """Scheduler first, so that it starts nothing more; running tasks are ended with it."""
-        for name in ("scheduler", "dag-processor", "api-server"):
-            if name in self.daemons:
-                processes.stop(self.daemons[name], grace_seconds=20.0)
+        """End all three at once; running tasks end with the scheduler and are tried again later."""
+        with ThreadPoolExecutor(len(DAEMONS)) as pool:
+            list(pool.map(lambda daemon: processes.stop(daemon, grace_seconds=20.0), self.daemons.values()))
         processes.stop_strays(self.home)
         self.daemons = {}
         self._environment_digest = ""

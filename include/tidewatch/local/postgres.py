@@ -26,7 +26,7 @@ from tidewatch.local.files import write_private
 from tidewatch.local.processes import Daemon, Identity, StackError
 
 SUPERUSER = "postgres"
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",

@@ -27,7 +27,7 @@ from tidewatch.local.s3_server import HEALTH_PATH, RegionApp
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
 
-_START_SECONDS = 30.0
+_START_SECONDS = 90.0
 
 
 class LocalRegion:

@@ -81,7 +81,7 @@ class LocalMail:
         processes.wait_for(
             "The mail catcher",
             lambda: processes.alive(daemon) and processes.port_open(port),
-            seconds=20.0,
+            seconds=90.0,
             log=self.log,
             still=lambda: processes.alive(daemon),
         )
