@@ -310,6 +310,8 @@ def test_contents_are_known_from_sealed_backups_only_and_from_where_they_were_up
     catalogue.commit(conn, finished(both), sha("file 2"))
     assert catalogue.known_contents(conn, "media") == {sha("a"): first, sha("b"): first, sha("c"): second}
     assert catalogue.known_contents(conn, "ops") == {}
+    rows = conn.execute("select sha256 from vault.contents where backup_id = %s", (backup_id(2),)).fetchall()
+    assert rows == [{"sha256": sha("c")}], "what the first backup uploaded is entered once"
 
 
 def test_contents_of_a_degraded_backup_are_known_once_it_is_healed(conn: Connection) -> None:

@@ -258,9 +258,10 @@ def test_a_changed_grant_is_found_by_name(small: str, change: str, identity: str
 
 
 def test_a_grant_that_says_what_is_the_default_anyway_changes_nothing(small: str) -> None:
+    run(small, "create schema more", "create sequence s", "create type mood as enum ()")
     before = fingerprint(small)
-    run(small, "grant all on posts to postgres", "grant all on schema public to public")
-    run(small, "revoke create on schema public from public")
+    for thing in ("table posts", "schema more", "sequence s", "type mood"):
+        run(small, f"grant all on {thing} to postgres")
     assert fingerprint(small).grants == before.grants
 
 

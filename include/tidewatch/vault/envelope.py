@@ -21,8 +21,8 @@ Sink = Callable[[bytes], object]
 
 LEVEL = 3
 _READ_SIZE = 1 << 20
-# One step of compressed input may grow by a factor of 30,000 (a run of zeros): 1 KiB keeps that at 32 MiB.
-_INFLATE_STEP = 1 << 10
+# A step of compressed input may grow by a factor of 30,000 (a run of zeros): half a KiB keeps it at 16 MiB.
+_INFLATE_STEP = 1 << 9
 _IDENTITY_MARK = "AGE-SECRET-KEY-"
 
 
