@@ -126,7 +126,8 @@ class DirectoryTree:
                 raise Changed
             size = 0
             try:
-                while chunk := file.read(CHUNK):
+                # Not beyond its size: a log that grows as fast as we read would never end.
+                while size <= found.size and (chunk := file.read(CHUNK)):
                     size += len(chunk)
                     yield chunk
             except OSError as error:
