@@ -223,6 +223,7 @@ def test_recipients_are_read_with_comments_and_each_once(tmp_path: Path) -> None
         (f"# key\n{IDENTITY}\n", "secret key on line 2"),
         ("-----BEGIN OPENSSH PRIVATE KEY-----\n", "secret key on line 1"),
     ],
+    ids=["empty", "comments only", "malformed", "malformed ssh", "age secret", "ssh secret"],
 )
 def test_a_bad_recipients_file_is_refused_in_words_that_show_no_key(
     tmp_path: Path, text: str, message: str
