@@ -244,7 +244,5 @@ class LocalAirflow:
 
 def _digest(environment: Mapping[str, str]) -> str:
     """Of what matters to Airflow; the rest of a shell's environment differs from call to call."""
-    chosen = sorted(
-        (k, v) for k, v in environment.items() if k.startswith(("AIRFLOW", "TIDEWATCH_", "GX_", "PYTHONPATH"))
-    )
+    chosen = sorted((k, v) for k, v in environment.items() if k.startswith(("AIRFLOW", "TIDEWATCH_", "GX_")))
     return hashlib.sha256(json.dumps(chosen).encode()).hexdigest()

@@ -109,12 +109,18 @@ def _task(entry: dict[str, Any]) -> TaskState:
     duration = entry.get("duration")
     return TaskState(
         task_id=str(entry["task_id"]),
-        what=entry.get("rendered_map_index") if int(entry["map_index"]) >= 0 else None,
+        what=_what(entry),
         state=str(entry["state"] or "waiting"),
         map_index=int(entry["map_index"]),
         try_number=int(entry["try_number"]),
         seconds=float(duration) if duration is not None else None,
     )
+
+
+def _what(entry: dict[str, Any]) -> str | None:
+    """The rendered name of a mapped task; until there is one, Airflow repeats the index in its place."""
+    rendered = entry.get("rendered_map_index")
+    return None if rendered is None or rendered == str(entry["map_index"]) else str(rendered)
 
 
 def _unanswered(method: str, path: str, found: str) -> StackError:

@@ -64,6 +64,8 @@ class Stack:
     def begin(self, report: Report) -> None:
         """Everything that Airflow stands on; its own database is being migrated when this returns."""
         with _step(report, "keys", "signing pair and age recipient"):
+            for name in ("data_docs", "gx", "media", "regions"):
+                (self.home / name).mkdir(mode=0o700, exist_ok=True)  # copies of the data: for nobody else
             ensure_keys(self.home)
         with _step(report, "PostgreSQL", lambda: f"127.0.0.1:{self.postgres.port}"):
             self.postgres.start()
@@ -193,10 +195,10 @@ class Stack:
             "TIDEWATCH_SQL_DIR": str(self.settings.sql_dir),
             "TIDEWATCH_NOTICE_MAIL_URL": mailto,
             "GX_ANALYTICS_ENABLED": "false",
-            "PYTHONPATH": include,
+            "PYTHONPATH": _joined(include, "PYTHONPATH", os.pathsep),
             # Without these a proxy in the user's environment would be asked for our own parts.
-            "NO_PROXY": "127.0.0.1,localhost",
-            "no_proxy": "127.0.0.1,localhost",
+            "NO_PROXY": _joined("127.0.0.1,localhost", "NO_PROXY", ","),
+            "no_proxy": _joined("127.0.0.1,localhost", "no_proxy", ","),
             **{
                 f"AIRFLOW_CONN_{conn_id.upper()}": json.dumps(fields)
                 for conn_id, fields in connections.items()
@@ -222,6 +224,13 @@ class Stack:
         write_private(self.home / "stack.json", json.dumps({"version": 1, "parts": parts}, indent=1) + "\n")
 
 
+def _joined(ours: str, variable: str, separator: str) -> str:
+    """Ours first, then what the user's environment has beside it."""
+    mine = ours.split(separator)
+    theirs = [item for item in os.environ.get(variable, "").split(separator) if item and item not in mine]
+    return separator.join(mine + theirs)
+
+
 def _line(name: str, runs: bool, address: str, daemon: processes.Daemon | None, log: Path) -> PartStatus:
     return PartStatus(name, runs, address, daemon.pid if runs and daemon else None, log)
 
@@ -236,7 +245,7 @@ def _step(report: Report, what: str, detail: str | Callable[[], str]) -> Iterato
 @contextlib.contextmanager
 def locked(home: Path, waiting: Callable[[str], None]) -> Iterator[None]:
     """One `up`, `down` or `demo` at a time; the system releases the lock when its holder dies."""
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     if os.geteuid() == 0:
         home.chmod(
             0o711
