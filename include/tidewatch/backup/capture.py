@@ -123,7 +123,7 @@ def capture_files(
     packs: dict[str, ObjectEntry] = {}
     for pack in walk.packs():
         try:
-            packs[pack.name] = uploader.upload(pack.name, "pack", pack.reader)
+            packs[pack.name] = uploader.upload(pack.name, "pack", pack.reader, expected_bytes=pack.largest)
         except Changed:
             walk.given_up(pack)
         else:

@@ -66,6 +66,7 @@ def commit_locked(ctx: BackupContext, conn: Connection, planned: PlannedSource, 
         copies = proved(ctx, conn, planned, row, so_far.copies)
         require_a_copy(ctx, conn, planned, row, copies)
         signed = sign(_final(ctx, conn, planned, row.manifest, copies, so_far.gate), ctx.signing_key)
+        open_manifest(signed, ctx.signing_key.public)  # what nobody could open must not be sent
         progress.put_manifest(conn, row.backup_id, signed)
         conn.commit()
         ctx.progress(f"{row.source}: the manifest is signed")

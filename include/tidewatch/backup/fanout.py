@@ -85,10 +85,10 @@ PaceListener = Callable[[Pace], None]
 
 
 def part_size_for(expected_bytes: int | None, smallest: int = PART_SIZE) -> int:
-    """A part size with which an object of `expected_bytes` stays within 10,000 parts, with room to spare."""
+    """A part size with which an object of up to `expected_bytes` has 10,000 parts at most."""
     if expected_bytes is None:
         return smallest
-    needed = -(-expected_bytes * 2 // MAX_PARTS)  # twice: an estimate may be wrong
+    needed = -(-expected_bytes * 21 // (20 * MAX_PARTS))  # a twentieth more, for envelopes
     return max(smallest, -(-needed // MIB) * MIB)
 
 

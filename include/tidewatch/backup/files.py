@@ -64,6 +64,9 @@ class Pack:
     reader: PullReader = field(init=False)
     contents: list[_Content] = field(default_factory=list)
 
+    largest: int = 0
+    """Bytes of its first content, which is the only one if it is large."""
+
     @property
     def name(self) -> str:
         return f"pack-{self.number:05d}.tar.zst.age"
@@ -110,7 +113,7 @@ class Capture:
         number = 0
         while (first := self._next()) is not None:
             number += 1
-            pack = Pack(number)
+            pack = Pack(number, largest=first.size)
             pack.reader = PullReader(self._stream(pack, first))
             yield pack
         if not self._allow_empty and not any(x.found.kind == "file" for x in self.listing):

@@ -65,11 +65,12 @@ def suspect(backup_id: str, source: str, failures: Sequence[str], docs: str | No
         body_en=f"The content of {source} differs too much from its last backups. "
         f"It is kept, but not sealed as good: {'; '.join(failures[:5])}",
         act_now=True,
-        next_step_zh=f"查看质量报告{where}；若数据确实如此，执行 tidewatch backup accept {backup_id}，"
-        f"否则先处理数据丢失并执行 tidewatch backup reject {backup_id}。",
+        next_step_zh=f"查看质量报告{where}；若数据确实如此，执行 "
+        f"tidewatch backup accept {backup_id} --by 姓名 --reason 原因，"
+        "否则先处理数据丢失，并以同样方式执行 tidewatch backup reject。",
         next_step_en=f"look at the gate's report{where}; if the data are meant to be so, run "
-        f"`tidewatch backup accept {backup_id}`, otherwise deal with the loss of data and run "
-        f"`tidewatch backup reject {backup_id}`",
+        f"`tidewatch backup accept {backup_id} --by NAME --reason TEXT`, otherwise deal with "
+        "the loss of data and run `tidewatch backup reject` in the same way",
     )
 
 

@@ -72,8 +72,10 @@ def _prove_region(ctx: BackupContext, task: Task) -> CopyEntry:
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix=f"prove-{region.name}") as pool:
         for result in pool.map(one, task.objects):
             if isinstance(result, ReadBack):
-                answers.append(result)
-                if not result.ok:
+                # What differs or is missing stands in the error; `objects` are proofs.
+                if result.ok:
+                    answers.append(result)
+                else:
                     errors.append(f"{result.key}: {result.problem}")
             elif result is not None:
                 errors.append(result)

@@ -66,11 +66,13 @@ class Uploader:
         keys = {
             r.name: BackupPath(r.config.prefix, self.source, self.backup_id).object_key(name) for r in live
         }
+        part_size = part_size_for(expected_bytes, tuning.part_size)
         with FanOut(
             live,
             keys,
-            part_size=part_size_for(expected_bytes, tuning.part_size),
-            queue_parts=tuning.queue_parts,
+            part_size=part_size,
+            # Larger parts, fewer of them: the memory stays what the tuning allows, as far as it can.
+            queue_parts=max(1, tuning.queue_parts * tuning.part_size // part_size),
             stall_seconds=tuning.stall_seconds,
             max_drag=tuning.max_drag,
             progress=lambda pace: self._tell(name, pace),
