@@ -25,6 +25,6 @@ def deliver() -> dict[str, int]:
         delivered = deliver_due(conn, channels, utc_now())
     for problem in delivered.problems:
         log.warning("%s", problem)
-    counts = {"sent": delivered.sent, "failed": delivered.failed, "pending": delivered.pending}
+    counts = {name: getattr(delivered, name) for name in ("sent", "failed", "pending", "given_up")}
     log.info("notices: %s", counts)
     return counts
