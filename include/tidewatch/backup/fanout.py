@@ -269,7 +269,7 @@ class FanOut:
                     _left_behind(
                         lane.region,
                         f"a request finished within {self._stall_seconds:.0f} s",
-                        f"none for {still:.0f} s after {lane.sent_bytes} bytes",
+                        f"no answer for {still:.0f} s, {lane.sent_bytes} bytes sent",
                     )
                 )
                 continue
@@ -279,7 +279,7 @@ class FanOut:
                     _left_behind(
                         lane.region,
                         f"at most {allowed:.0f} s of waiting for it alone",
-                        f"{lane.drag_seconds:.0f} s after {lane.sent_bytes} bytes",
+                        f"it alone kept the source waiting for {lane.drag_seconds:.0f} s, {lane.sent_bytes} bytes sent",
                     )
                 )
 

@@ -153,6 +153,8 @@ def _heal_region(work: _Work, target: Region) -> None:
         answers.append(answer)
         ctx.progress(f"{manifest.source}: {entry.name} is whole in {target.name}")
     placed = place_manifest(ctx, target, manifest, work.signed, until)
+    if placed.sha256 not in (None, sha256_hex(work.signed)):
+        raise _wrong_under_key(work, target, placed.object_key, placed.error or "another manifest")
     if placed.state != "verified":
         raise RegionUnavailable(
             f"Region {target.name} did not take the manifest of {manifest.backup_id}",
@@ -293,7 +295,8 @@ def _record_healed(
     if status == "degraded" and not missing:
         catalogue.healed(conn, backup_id, now=now)
         status = "sealed"
-    verdict = status if status in ("sealed", "degraded", "failed", "suspect") else "sealed"
+    # A decision does not change what the manifest says of the backup.
+    verdict = status if status in ("sealed", "degraded") else str(work.manifest.verdict)
     body = records.copy_healed(
         work.manifest,
         work.ctx.regions_file,

@@ -74,7 +74,7 @@ def stage(ctx: BackupContext, source: str, run: RunRef, *, schedule: str | None 
         found = catalogue.find(conn, source, run.run_id)
         if found is not None and found.status != "staging":
             conn.commit()
-            return _resumed(conn, found)
+            return _resumed(conn, planned, found)
         for dead in catalogue.abandon_dead(conn, source, now=ctx.now()):
             ctx.progress(f"{source}: attempt {dead} had ended without a word and is abandoned")
         backup_id = new_backup_id(source, ctx.now(), secrets.token_bytes(4))
@@ -228,12 +228,12 @@ def _record_failure(
         ctx.progress(f"{planned.source.name}: the failure could not be recorded ({type(second).__name__})")
 
 
-def _resumed(conn: Connection, found: catalogue.Backup) -> Staged:
+def _resumed(conn: Connection, planned: PlannedSource, found: catalogue.Backup) -> Staged:
     draft = found.manifest
     rows = catalogue.copies(conn, found.backup_id)
     conn.commit()
     missed = {c.region: c.error or "failed" for c in rows if c.state == "failed"}
-    received = tuple(sorted({c.region for c in rows} - set(missed)))
+    received = tuple(r.name for r in planned.regions if r.name not in missed)
     return _staged(draft, received, missed, resumed=True)
 
 

@@ -1,0 +1,50 @@
+"""Memory is flat whatever the size of the source."""
+
+import os
+import resource
+from pathlib import Path
+
+import pytest
+from backup_rig import MIB, Rig
+
+from tidewatch.backup.context import Tuning
+from tidewatch.backup.run import RunRef, stage
+from tidewatch.core.regions import Region
+
+
+def _peak_of_stage(rig: Rig, source: str, run_id: str) -> int:
+    """Peak resident bytes that staging adds, measured in a process of its own."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        rig.regions = [Region(r.config, r.address) for r in rig.regions]
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
+        stage(rig.ctx, source, RunRef(dag_id="tests", run_id=run_id))
+        status = Path("/proc/self/status").read_text()
+        peak = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+        os.write(writing, peak.encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        answer = pipe.read()
+    os.waitpid(pid, 0)
+    return int(answer) * 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
+def test_a_source_ten_times_as_large_takes_no_more_memory(rig: Rig, tmp_path: Path) -> None:
+    rig.tuning = Tuning(part_size=5 * MIB, queue_parts=2, stall_seconds=60)
+    peaks = []
+    for size in (40, 400):
+        root = tmp_path / f"media{size}"
+        root.mkdir()
+        block = os.urandom(MIB)
+        with (root / "film").open("wb") as film:
+            for n in range(size):
+                film.write(n.to_bytes(8, "big") + block[8:])
+        source = rig.files_source(f"media{size}", root)
+        peaks.append(_peak_of_stage(rig, source, "run-1"))
+        (root / "film").unlink()
+    assert peaks[1] < peaks[0] + 30 * MIB, [p // MIB for p in peaks]
+    assert peaks[1] < 400 * MIB + resource.getpagesize()
