@@ -46,6 +46,8 @@ class Run:
     state: str = "queued"
     seen: dict[str, str] = field(default_factory=dict)
     items: list[str] = field(default_factory=list)
+    behind: str = ""
+    """The run of the same Dag that this one was seen to wait for."""
 
 
 def demonstrate(console: Console, *, scale: float, minutes: float) -> int:
@@ -128,14 +130,28 @@ def _watch(console: Console, api: AirflowApi, runs: list[Run], deadline: float) 
                 # Asked before the tasks: when the run is over, the states read afterwards are the last ones.
                 run.state = api.run_state(run.dag_id, run.run_id)
                 _show_changes(console, api, run)
+                if run.state == "queued" and not run.behind:
+                    _show_queue(console, api, run)
             if time.monotonic() > deadline:
                 raise StackError(
                     "The runs did not finish in time",
                     expected="success or failure of each",
-                    found=", ".join(f"{run.dag_id} is {run.state}" for run in pending),
+                    found=", ".join(f"{run.dag_id} is {run.state}{_behind(run)}" for run in pending),
                     do="they go on by themselves: look at Airflow's page, or give more time with --minutes",
                 )
             time.sleep(_POLL_SECONDS)
+
+
+def _show_queue(console: Console, api: AirflowApi, run: Run) -> None:
+    """A Dag has one run at a time: a scheduled one that fell due just now goes first."""
+    others = [run_id for run_id in api.run_ids(run.dag_id)[:5] if run_id != run.run_id]
+    run.behind = next((o for o in others if api.run_state(run.dag_id, o) == "running"), "")
+    if run.behind:
+        console.print(f"  {run.dag_id:<16} {'waits for ' + run.behind:<34} [yellow]one run at a time[/]")
+
+
+def _behind(run: Run) -> str:
+    return f" behind {run.behind}" if run.state == "queued" and run.behind else ""
 
 
 @contextlib.contextmanager

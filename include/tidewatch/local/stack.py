@@ -247,9 +247,8 @@ def locked(home: Path, waiting: Callable[[str], None]) -> Iterator[None]:
     """One `up`, `down` or `demo` at a time; the system releases the lock when its holder dies."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     if os.geteuid() == 0:
-        home.chmod(
-            0o711
-        )  # our own directory: PostgreSQL's user must be able to pass through, not to look around
+        # Our own directory: PostgreSQL's user must be able to pass through, not to look around.
+        home.chmod(0o711)
     with (home / "lock").open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
