@@ -279,7 +279,8 @@ class FanOut:
                     _left_behind(
                         lane.region,
                         f"at most {allowed:.0f} s of waiting for it alone",
-                        f"it alone kept the source waiting for {lane.drag_seconds:.0f} s, {lane.sent_bytes} bytes sent",
+                        f"it alone kept the source waiting for {lane.drag_seconds:.0f} s, "
+                        f"{lane.sent_bytes} bytes sent",
                     )
                 )
 
