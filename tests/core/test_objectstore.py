@@ -96,7 +96,13 @@ def test_parts_may_be_sent_again_and_out_of_order(store: ObjectStore) -> None:
     multipart.part(2, b"draft", sha(b"draft"))
     multipart.part(1, first, sha(first))
     multipart.part(2, second, sha(second))
+    sent: list[bytes] = []
+    # The local store takes parts in any order; S3 itself does not.
+    store.client.meta.events.register(
+        "before-call.s3.CompleteMultipartUpload", lambda params, **_: sent.append(params["body"])
+    )
     multipart.complete()
+    assert sent[0].index(b"<PartNumber>1<") < sent[0].index(b"<PartNumber>2<")
     assert store.read("k") == first + second
 
 
@@ -123,6 +129,18 @@ def test_a_bucket_is_made_once_with_a_lock_even_by_two_at_once(region: Region) -
         list(pool.map(ObjectStore.ensure_bucket, stores))
     facts = stores[0].describe()
     assert (facts.exists, facts.versioning, facts.object_lock) == (True, True, True)
+
+
+def test_a_bucket_whose_making_was_not_confirmed_is_there(region: Region, proxy: UnreliableProxy) -> None:
+    address = replace(region.address, endpoint_url=proxy.url)
+    store = ObjectStore(region.name, address, f"t-{secrets.token_hex(8)}")
+    proxy.on("PUT", "lose the answer", Answer.error(409, "BucketAlreadyOwnedByYou"))
+    store.ensure_bucket()
+    assert store.describe().object_lock
+    other = ObjectStore(region.name, address, f"t-{secrets.token_hex(8)}")
+    proxy.on("PUT", Answer.error(409, "BucketAlreadyExists"))
+    with pytest.raises(RegionError):
+        other.ensure_bucket()
 
 
 # -- locks -------------------------------------------------------------------------------------------------
@@ -303,6 +321,7 @@ def test_an_upload_that_was_aborted_cannot_be_finished_and_may_be_aborted_again(
         Answer.error(429, "TooManyRequests"),
         Answer(502, b"<html>Bad gateway</html>"),
         Answer(200, b"<html>captive portal"),
+        Answer(200, b"<html/>"),
     ],
     ids=str,
 )
@@ -313,6 +332,18 @@ def test_a_passing_trouble_is_waited_out(
     proxy.on("GET", trouble, trouble)
     assert [listed.key for listed in shaky.list("a/")] == ["a/k"]
     assert len(proxy.seen) == 3
+
+
+def test_an_answer_that_lacks_what_s3_always_tells_is_no_success(
+    shaky: ObjectStore, proxy: UnreliableProxy
+) -> None:
+    nothing = Answer(200)
+    proxy.on("PUT", nothing)
+    assert shaky.put("k", b"x").etag
+    assert shaky.head("k").size == 1
+    proxy.on("POST", nothing, containing="uploads")
+    upload(shaky, "multi", b"y")
+    assert shaky.read("multi") == b"y"
 
 
 def test_a_trouble_that_stays_ends_after_the_agreed_attempts(
@@ -356,7 +387,7 @@ def test_a_download_that_breaks_is_begun_again_only_when_it_is_small(
     [
         (Answer.error(501, "NotImplemented"), RegionMisconfigured, "use another store"),
         (
-            Answer.error(400, "IllegalLocationConstraintException"),
+            Answer.error(400, "InvalidBucketName"),
             RegionMisconfigured,
             "endpoint_url and region_name",
         ),

@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import (
         CompletedPartTypeDef,
-        CompleteMultipartUploadOutputTypeDef,
         GetObjectOutputTypeDef,
-        PutObjectOutputTypeDef,
+        ListObjectsV2OutputTypeDef,
     )
 
 T = TypeVar("T")
@@ -146,21 +145,21 @@ class ObjectStore:
         condition: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
         tries = 0
 
-        def write() -> "PutObjectOutputTypeDef":
+        def write() -> Stored:
             nonlocal tries
             tries += 1
-            return self.client.put_object(
+            reply = self.client.put_object(
                 Bucket=self.bucket, Key=key, Body=body, ChecksumSHA256=checksum, **condition
             )
+            return Stored(reply.get("VersionId"), reply["ETag"])
 
         try:
-            reply = self._call("write", key, write)
+            return self._call("write", key, write)
         except AlreadyExists:
             # An earlier try of this very call may have been stored although its answer was lost.
             if tries > 1 and (done := self._same(key, len(body), digest)) is not None:
                 return done
             raise
-        return Stored(reply.get("VersionId"), reply["ETag"])
 
     def _same(self, key: str, size: int, digest: bytes) -> Stored | None:
         """What is under `key`, when it is these very bytes."""
@@ -171,14 +170,14 @@ class ObjectStore:
 
     def multipart(self, key: str) -> "Multipart":
         """Begin an upload in parts; nothing is visible under `key` before `complete`."""
-        reply = self._call(
+        upload_id = self._call(
             "begin",
             key,
             lambda: self.client.create_multipart_upload(
                 Bucket=self.bucket, Key=key, ChecksumAlgorithm="SHA256"
-            ),
+            )["UploadId"],
         )
-        return Multipart(self, key, reply["UploadId"])
+        return Multipart(self, key, upload_id)
 
     def set_retention(self, key: str, version_id: str | None, mode: str, until: datetime) -> None:
         """Lock one version until `until`; a COMPLIANCE lock can only grow.
@@ -275,13 +274,17 @@ class ObjectStore:
         token: str | None = None
         while True:
             page: Any = {"ContinuationToken": token} if token else {}
-            turn = partial(self.client.list_objects_v2, Bucket=self.bucket, Prefix=prefix, **page)
-            reply = self._call("list", prefix, turn)
+            reply = self._call("list", prefix, partial(self._page, prefix, page))
             for row in reply.get("Contents", []):
                 yield Listed(row["Key"], row["Size"], row["LastModified"])
             token = reply.get("NextContinuationToken")
             if not token:
                 return
+
+    def _page(self, prefix: str, page: Any) -> "ListObjectsV2OutputTypeDef":
+        reply = self.client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, **page)
+        reply["IsTruncated"]  # always there; an empty page of something else is no empty listing
+        return reply
 
     def describe(self) -> BucketFacts:
         """Whether the bucket is there, versioned, and has object lock."""
@@ -326,8 +329,9 @@ class ObjectStore:
             return call()
         except ClientError as error:
             raise translate(self.region, self.bucket, verb, key, error.response) from error
-        except (BotoCoreError, ResponseParserError) as error:
-            # The parser fails on what is no S3 answer at all: a proxy's page, or half an answer.
+        except (BotoCoreError, ResponseParserError, KeyError) as error:
+            # The last two: what came is no S3 answer at all (a proxy's page, or half an answer), or lacks
+            # what S3 always tells.
             raise broken(self.region, self.bucket, verb, key, error) from error
 
 
@@ -351,7 +355,7 @@ class Multipart:
         """Send part `number` (from 1; all but the last at least 5 MiB). The store checks `sha256`."""
         checksum = base64.b64encode(sha256).decode()
         s = self._store
-        reply = s._call(
+        etag = s._call(
             "write",
             self.key,
             lambda: s.client.upload_part(
@@ -361,9 +365,9 @@ class Multipart:
                 PartNumber=number,
                 Body=body,
                 ChecksumSHA256=checksum,
-            ),
+            )["ETag"],
         )
-        self._parts[number] = _Sent(len(body), reply["ETag"], sha256)
+        self._parts[number] = _Sent(len(body), etag, sha256)
 
     def complete(self, *, if_absent: bool = True) -> Stored:
         """Make the object visible. With `if_absent`, raises AlreadyExists when the key is taken."""
@@ -375,25 +379,25 @@ class Multipart:
         ]
         tries = 0
 
-        def finish() -> "CompleteMultipartUploadOutputTypeDef":
+        def finish() -> Stored:
             nonlocal tries
             tries += 1
-            return s.client.complete_multipart_upload(
+            reply = s.client.complete_multipart_upload(
                 Bucket=s.bucket,
                 Key=self.key,
                 UploadId=self.upload_id,
                 MultipartUpload={"Parts": parts},
                 **condition,
             )
+            return Stored(reply.get("VersionId"), reply["ETag"])
 
         try:
-            reply = s._call("complete", self.key, finish)
+            return s._call("complete", self.key, finish)
         except (AlreadyExists, ObjectMissing):
             # An earlier try of this very call may have finished the upload although its answer was lost.
             if tries > 1 and (done := self._finished()) is not None:
                 return done
             raise
-        return Stored(reply.get("VersionId"), reply["ETag"])
 
     def _finished(self) -> Stored | None:
         """What is under the key, when its size and (where the store tells one) its checksum are ours."""
