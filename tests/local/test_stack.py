@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -110,6 +111,18 @@ def test_what_was_killed_comes_back_and_the_rest_stays(place: Place) -> None:
     assert {"PostgreSQL", "Airflow scheduler", f"region {stack.regions()[0].name}"} <= changed
     assert "mail" not in changed
     assert place.run("status").returncode == 0
+
+
+def test_a_port_that_another_program_takes_meanwhile_is_left_to_it(place: Place) -> None:
+    stack = place.stack()
+    before = stack.airflow.port
+    assert before is not None
+    stack.airflow.stop()
+    with socket.create_server(("127.0.0.1", before)):
+        stack._start_airflow()
+        assert stack.airflow.port != before
+        assert place.run("status").returncode == 0
+    assert f":{stack.airflow.port}" in (place.home / "env").read_text()
 
 
 def test_the_environment_file_lets_the_command_line_work_with_the_stack(place: Place) -> None:

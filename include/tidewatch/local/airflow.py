@@ -166,6 +166,11 @@ class LocalAirflow:
                 still=lambda daemon=daemon: processes.alive(daemon),  # type: ignore[misc]
             )
 
+    def lost_port(self) -> bool:
+        """The api-server is gone and somebody else has its port: between choosing one and listening on it
+        some seconds pass."""
+        return not self.running("api-server") and processes.free_port(self.port) != self.port
+
     def stop(self) -> None:
         """End all three at once; running tasks end with the scheduler and are tried again later."""
         with ThreadPoolExecutor(len(DAEMONS)) as pool:
@@ -193,6 +198,8 @@ class LocalAirflow:
     # -- inside ----------------------------------------------------------------------------------------------
 
     def _healthy(self, name: str) -> bool:
+        if self.port is None or not processes.listens(self.daemons["api-server"], self.port):
+            return False  # who answers there would be another Airflow
         part = {"api-server": "metadatabase", "dag-processor": "dag_processor"}.get(name, name)
         return bool(self.health().get(part, {}).get("status") == "healthy")
 

@@ -193,6 +193,16 @@ def stop(daemon: Daemon, *, grace_seconds: float = 10.0, first: int = signal.SIG
     return len(left)
 
 
+def listens(daemon: Daemon, port: int) -> bool:
+    """True when the daemon, or what it started, is who listens on `port`."""
+    for process in family(daemon):
+        with contextlib.suppress(psutil.Error):
+            for connection in process.net_connections("inet"):
+                if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+                    return True
+    return False
+
+
 def strays(part: Path) -> list[psutil.Process]:
     """Processes started for `part` or for anything below it, whoever recorded them or failed to."""
     found = []

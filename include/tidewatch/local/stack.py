@@ -86,10 +86,20 @@ class Stack:
         """Airflow, up to the point where scheduler and dag-processor report themselves alive."""
         with _step(report, "Airflow's database", "schema is current"):
             self.airflow.finish_migration(self._migration, databases.cluster(self.postgres))
-        with _step(report, "Airflow", self.airflow.url):
-            self.airflow.start(self.environment())
-            self.airflow.wait()
+        with _step(report, "Airflow", lambda: self.airflow.url):
+            self._start_airflow()
         self._write_summary()
+
+    def _start_airflow(self) -> None:
+        for tries_left in (2, 1, 0):
+            self.airflow.start(self.environment())
+            try:
+                return self.airflow.wait()
+            except StackError:
+                if tries_left == 0 or not self.airflow.lost_port():
+                    raise
+                self.airflow.choose_port()
+                self._write_environment()
 
     def _start_regions(self) -> None:
         wanted = self._local_region_configs()
