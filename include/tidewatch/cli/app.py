@@ -1,25 +1,34 @@
-"""`tidewatch`: what can be seen and done without Airflow.
+"""What can be seen and done without Airflow.
 
-Exit codes, for scripts and cron:
-  0  done, and everything is as it should be
-  1  done, and something is not as it should be (a copy that differs, a broken ledger, a lacking region)
-  2  wrong use: unknown option, missing argument
-  3  not done: configuration, connection, key or database; the message says what to do
+Where things are is read from the environment (docs/connections.md). Where `make up` has written
+`.tidewatch/env`, commands work on that local stack; what your own environment says goes before it.
+
+Exit codes, for scripts and cron, the same for every command:
+
+    0  done, and everything is as it should be
+
+    1  done, and something is not: a copy differs, a record was altered
+
+    2  wrong use: an unknown option, a missing argument
+
+    3  not done: configuration, connection, key, database; or stopped
+
+With 3 the message says what was expected, what was found, and what to do. It goes to stderr: stdout holds
+the answer and nothing else.
 """
 
 import os
+import shlex
 import sys
-from typing import Any
+from io import TextIOWrapper
+from pathlib import Path
 
 import typer
-from dotenv import dotenv_values
-from rich.console import Console
 
 from tidewatch.cli import backup, database, keys, ledger, region
-from tidewatch.core.errors import TidewatchError
+from tidewatch.cli.failures import exit_code
+from tidewatch.core.errors import ConfigError
 from tidewatch.core.settings import load_settings
-
-OK, WRONG, USAGE, FAILED = 0, 1, 2, 3
 
 app = typer.Typer(
     name="tidewatch",
@@ -27,7 +36,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help=(__doc__ or "").replace("\n  ", "\n\n  "),
+    help=__doc__,
 )
 app.add_typer(backup.app, name="backup")
 app.add_typer(region.app, name="region")
@@ -36,34 +45,38 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(database.app, name="db")
 
 
-def _use_local_stack() -> None:
-    """Where `make up` has written the environment of the local stack, commands work as they are; what the
-    caller's environment says goes before it."""
-    file = load_settings().home / "env"
-    if file.is_file():
-        for name, value in dotenv_values(file, interpolate=False).items():
-            if value is not None:
-                os.environ.setdefault(name, value)
-
-
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns the exit code. Errors of ours are one paragraph, never a traceback."""
-    _use_local_stack()
+    """Run the command; returns the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that knows no Chinese is no error
+    return exit_code(app, arguments)
+
+
+@app.callback()
+def _use_local_stack() -> None:
+    """Take over the environment of the local stack, `<home>/env`, without replacing what is set.
+
+    A caller with a connections file of its own gets none of the stack's connections: variables would go
+    before the file.
+    """
+    file = load_settings().home / "env"
+    own_connections = bool(os.environ.get("TIDEWATCH_CONNECTIONS_FILE"))
+    for name, value in _exports(file).items() if file.is_file() else ():
+        if not (own_connections and name.startswith("AIRFLOW_CONN_")):
+            os.environ.setdefault(name, value)
+
+
+def _exports(file: Path) -> dict[str, str]:
+    """The variables of `export NAME='value'` lines, read as a shell does. Errors do not show the content."""
     try:
-        result: Any = app(args=arguments, standalone_mode=False)
-    except TidewatchError as error:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(str(error), style="red", markup=False)
-        return FAILED
-    except (KeyboardInterrupt, typer.Abort):
-        print("Stopped. Nothing was left half-done.", file=sys.stderr)
-        return FAILED
-    except typer.Exit as leaving:
-        return int(leaving.exit_code)
-    except Exception as error:
-        # Typer's own usage errors know their exit code and how to show themselves; nothing else may be
-        # swallowed here.
-        if hasattr(error, "show") and hasattr(error, "exit_code"):
-            error.show()
-            return int(error.exit_code)
-        raise
-    return int(result) if isinstance(result, int) else OK
+        words = shlex.split(file.read_text(encoding="utf-8"), comments=True)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"The environment of the local stack, {file}, cannot be read",
+            expected="lines of the form export NAME='value'",
+            found=(isinstance(error, OSError) and error.strerror) or "a quote without an end, or no text",
+            do="`make up` writes it anew; without a local stack, remove it or set TIDEWATCH_HOME",
+        ) from None  # the cause may quote the content, which is secret
+    pairs = (word.partition("=") for word in words if word != "export")
+    return {name: value for name, equals, value in pairs if equals}

@@ -5,9 +5,20 @@ from typing import Annotated, Any
 
 import typer
 
-from tidewatch.cli.common import Json, print_json, print_table, regions, settings, warehouse
+from tidewatch.cli.common import (
+    Json,
+    print_json,
+    print_line,
+    print_table,
+    regions,
+    say,
+    settings,
+    warehouse,
+)
 from tidewatch.cli.common import show as show_cell
+from tidewatch.cli.failures import complain
 from tidewatch.core.clock import utc_now
+from tidewatch.core.database import Connection
 from tidewatch.core.errors import NotFound
 from tidewatch.core.progress import human_bytes
 from tidewatch.core.signing import VerifyKey
@@ -15,28 +26,52 @@ from tidewatch.vault import catalogue
 from tidewatch.vault.catalogue import Backup, Copy
 from tidewatch.vault.verify import CopyReport, verify_copy
 
-app = typer.Typer(no_args_is_help=True, help="Backups: list, show, verify, and decide on suspect ones.")
+app = typer.Typer(
+    no_args_is_help=True,
+    short_help="List, show, verify; decide on suspects.",
+    help="Backups: which there are, what is in one, whether its copies still hold.",
+)
+
+_LATEST = "latest:"
+_LATEST_OF: tuple[catalogue.Status, ...] = (*catalogue.GOOD, "suspect")
 
 BackupId = Annotated[
-    str, typer.Argument(help="As `tidewatch backup list` shows it; `latest:SOURCE` is the newest.")
+    str,
+    typer.Argument(
+        metavar="BACKUP",
+        help="As `tidewatch backup list` shows it; latest:SOURCE is the newest of a source that is good "
+        "or waits for a decision.",
+    ),
 ]
 
 
 @app.command(name="list")
 def list_backups(
-    source: Annotated[str | None, typer.Option(help="Only this source.")] = None,
-    number: Annotated[int, typer.Option("--number", "-n", min=1, help="At most so many.")] = 20,
+    source: Annotated[str | None, typer.Option(metavar="NAME", help="Only this source.")] = None,
+    number: Annotated[int, typer.Option("--number", "-n", metavar="N", min=1, help="At most so many.")] = 20,
     as_json: Json = False,
 ) -> int:
-    """The newest backups, from the catalogue."""
+    """The newest backups, from the catalogue.
+
+    Statuses: sealed (verified in every region), degraded (a region is lacking; `heal_copies` completes it),
+    suspect (the gate refused it: accept or reject it), accepted, rejected, failed, abandoned; staging and
+    staged while it is made.
+
+    Example:
+
+        tidewatch backup list --source ops -n 5
+    """
     with warehouse() as conn:
         rows = catalogue.list_backups(conn, source=source, n=number)
         verified = {row.backup_id: _verified(catalogue.copies(conn, row.backup_id)) for row in rows}
     if as_json:
         print_json([{**_summary(row), "verified_in": verified[row.backup_id]} for row in rows])
         return 0
+    if not rows:
+        print_line(f"There is no backup of {source} yet." if source else "There is no backup yet.")
+        return 0
     print_table(
-        ["backup", "status", "started", "rows / files", "bytes in", "stored", "verified in"],
+        ["backup", "status", "started", "rows / files", "bytes in", "newly stored", "verified in"],
         [
             [
                 row.backup_id,
@@ -55,15 +90,23 @@ def list_backups(
 
 @app.command()
 def show(backup_id: BackupId, as_json: Json = False) -> int:
-    """Everything about one backup: objects, tables, copies with their locks, the gate's word."""
+    """Everything about one backup.
+
+    Objects, tables, copies with their locks, the gate's word, as the catalogue knows them; `--json` adds the
+    whole manifest with every file. `verify` asks the regions themselves.
+
+    Example:
+
+        tidewatch backup show latest:ops
+    """
     with warehouse() as conn:
-        backup = catalogue.get(conn, _resolve(conn, backup_id))
+        backup = catalogue.get(conn, _resolve(backup_id, conn))
         copies = catalogue.copies(conn, backup.backup_id)
     if as_json:
         print_json({**_summary(backup), "manifest": backup.document, "copies": [asdict(c) for c in copies]})
         return 0
     for name, value in _summary(backup).items():
-        print(f"{name:>18}: {show_cell(value)}")
+        print_line(f"{name:>18}: {show_cell(value)}")
     _show_contents(backup)
     print_table(
         ["region", "object", "state", "lock", "retain until", "read back", "problem"],
@@ -88,26 +131,40 @@ def show(backup_id: BackupId, as_json: Json = False) -> int:
 def verify(
     backup_id: BackupId,
     region: Annotated[
-        list[str] | None, typer.Option(help="Only this region; may be given more than once.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only this region; may be given more than once."),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Trust the checksums that the store recorded; download nothing.")
     ] = False,
     as_json: Json = False,
 ) -> int:
-    """Read every object back from the regions and compare it with the signed manifest there.
+    """Read every copy back from its region.
 
-    Exit code 1 when a copy is missing or differs. Nothing is changed; `heal_copies` repairs.
+    Each object is downloaded, hashed, and compared with the signed manifest that lies beside it; so is its
+    lock. The warehouse is not needed, except for `latest:`. Exit code 1 when a copy is missing or differs, or
+    a region does not answer. Nothing is changed; the Dag `heal_copies` repairs.
+
+    Examples:
+
+        tidewatch backup verify latest:ops
+
+        tidewatch backup verify latest:media --region cn-east --quick
     """
     key = VerifyKey.load(settings().verify_key_file)
     chosen = regions(region or [])
-    with warehouse() as conn:
-        resolved = _resolve(conn, backup_id)
+    resolved = _resolve(backup_id)
     reports = [
-        verify_copy(r, resolved, key, now=utc_now(), mode="checksum" if quick else "full") for r in chosen
+        verify_copy(r, resolved, key, now=utc_now(), mode="checksum" if quick else "full", progress=say)
+        for r in chosen
     ]
+    if all(r.manifest is None for r in reports):
+        with warehouse() as conn:
+            catalogue.get(conn, resolved)  # nobody shows a manifest: is there such a backup at all?
+    if not region:
+        reports = _of_its_regions(reports)
     if as_json:
-        print_json([_report(report) for report in reports])
+        print_json([{"backup_id": resolved, **_report(report)} for report in reports])
     else:
         print_table(
             ["region", "verdict", "objects", "what is wrong"],
@@ -120,19 +177,44 @@ def verify(
     return 0 if all(report.ok for report in reports) else 1
 
 
-Who = Annotated[str, typer.Option("--by", help="Who decides: a name that an auditor can ask.")]
-Why = Annotated[str, typer.Option("--reason", help="Why, in a sentence.")]
+def _of_its_regions(reports: list[CopyReport]) -> list[CopyReport]:
+    """Without the regions that the backup was never meant for, as its signed manifest says: a source may be
+    kept in some of the regions only."""
+    meant = {copy.region for r in reports if r.manifest for copy in r.manifest.copies}
+    return [r for r in reports if r.manifest or r.region in meant or not meant]
+
+
+Who = Annotated[
+    str, typer.Option("--by", metavar="NAME", help="Who decides: a person whom an auditor can ask.")
+]
+Why = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, in a sentence.")]
 
 
 @app.command()
 def accept(backup_id: BackupId, by: Who, reason: Why) -> int:
-    """Count a suspect backup as good: the change was meant. Signed, kept in the regions, never undone."""
+    """Count a suspect backup as good.
+
+    For changes that were meant: the backup becomes the measure of the next ones. The decision is signed with
+    this installation's key, kept beside the backup in the regions and in the ledger, and never undone.
+
+    Example:
+
+        tidewatch backup accept latest:ops --by "Li Wei" --reason "old posts were archived"
+    """
     return _decide(backup_id, accept=True, by=by, reason=reason)
 
 
 @app.command()
 def reject(backup_id: BackupId, by: Who, reason: Why) -> int:
-    """Do not count a suspect backup as good. It stays where it is until its lock ends."""
+    """Do not count a suspect backup as good.
+
+    It stays where it is until its lock ends. The decision is signed with this installation's key, kept
+    beside the backup in the regions and in the ledger, and never undone.
+
+    Example:
+
+        tidewatch backup reject latest:ops --by "Li Wei" --reason "rows were lost"
+    """
     return _decide(backup_id, accept=False, by=by, reason=reason)
 
 
@@ -141,25 +223,28 @@ def _decide(backup_id: str, *, accept: bool, by: str, reason: str) -> int:
     from tidewatch.backup.decide import decide
     from tidewatch.core.connections import from_environment
 
-    with warehouse() as conn:
-        resolved = _resolve(conn, backup_id)
-    context = build_context(settings(), from_environment, clock=utc_now)
+    context = build_context(settings(), from_environment, clock=utc_now, progress=complain)
+    resolved = _resolve(backup_id)
     decide(context, resolved, accept=accept, by=by, reason=reason)
-    print(f"{resolved} is now {'accepted' if accept else 'rejected'}; the decision is in the ledger.")
+    print_line(f"{resolved} is now {'accepted' if accept else 'rejected'}; the decision is in the ledger.")
     return 0
 
 
-def _resolve(conn: Any, backup_id: str) -> str:
-    """`latest:SOURCE` -> the newest backup of it that has a manifest."""
-    if not backup_id.startswith("latest:"):
+def _resolve(backup_id: str, conn: Connection | None = None) -> str:
+    """`latest:SOURCE` -> the newest backup of it that is good or waits for a decision. The warehouse is asked
+    for that only."""
+    if not backup_id.startswith(_LATEST):
         return backup_id
-    source = backup_id.removeprefix("latest:")
-    found = catalogue.list_backups(conn, source=source, statuses=(*catalogue.GOOD, "suspect"), n=1)
+    if conn is None:
+        with warehouse() as own:
+            return _resolve(backup_id, own)
+    source = backup_id.removeprefix(_LATEST)
+    found = catalogue.list_backups(conn, source=source, statuses=_LATEST_OF, n=1)
     if not found:
         raise NotFound(
-            f"There is no backup of {source}",
+            f"There is no backup of {source!r}",
             expected="a source that was backed up at least once",
-            found=source,
+            found=source or "no name",
             do="`tidewatch backup list` shows what there is",
         )
     return found[0].backup_id
@@ -210,7 +295,9 @@ def _show_contents(backup: Backup) -> None:
     if manifest.gate and not manifest.gate.passed:
         print("The gate refused it:")
         for failure in manifest.gate.failures:
-            print(f"- {failure}")
+            print_line(f"- {failure}")
+    if manifest.files:
+        print(f"{len(manifest.files)} files; `--json` lists them.")
 
 
 def _contents(backup: Backup) -> str:

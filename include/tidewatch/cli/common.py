@@ -1,6 +1,7 @@
 """What the commands share: where things are, and how answers are printed."""
 
 import json
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -35,31 +36,44 @@ def warehouse() -> AbstractContextManager[Connection]:
     return connect(dsn, application_name="tidewatch cli")
 
 
-def regions_file() -> RegionsFile:
-    """config/regions.yaml."""
-    return read_yaml(settings().config_dir / "regions.yaml", RegionsFile)
-
-
 def regions(names: Sequence[str] = ()) -> list[Region]:
-    """The opened regions, all or those named. Raises NotFound for an unknown name before anything opens."""
-    file = regions_file()
-    wanted = {file.region(name).name for name in names}
-    return [r for r in open_regions(file, connections.from_environment) if not wanted or r.name in wanted]
+    """The regions of config/regions.yaml, all or those named, with their connections resolved. Raises
+    NotFound for an unknown name. The connections of regions that are not asked for may be missing."""
+    file = read_yaml(settings().config_dir / "regions.yaml", RegionsFile)
+    if names:
+        wanted = list({name: file.region(name) for name in names}.values())
+        file = file.model_copy(update={"regions": wanted})
+    return open_regions(file, connections.from_environment)
+
+
+def say(line: str) -> None:
+    """Progress, on stderr, for whoever sits there; nothing in files and pipes."""
+    if sys.stderr.isatty():
+        print(plain(line), file=sys.stderr)
 
 
 def print_json(value: Any) -> None:
-    """Indented JSON; times as RFC 3339."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=_plain))
+    """Indented JSON; times as RFC 3339. Characters that steer a terminal are escaped, as JSON allows."""
+    utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    text = json.dumps(value, indent=2, ensure_ascii=not utf8, default=_jsonable)
+    # Outside of strings JSON has no such characters but line breaks.
+    print("".join(c if c == "\n" or _is_plain(c) else json.dumps(c)[1:-1] for c in text))
 
 
-def _plain(value: Any) -> str:
+def _jsonable(value: Any) -> str:
     return require_utc(value).isoformat() if isinstance(value, datetime) else str(value)
+
+
+def print_line(text: str) -> None:
+    """One line for people: control characters are shown as what they are."""
+    print(plain(text))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None) -> None:
     """A table for people. Cells are shown as text: nothing in them is markup, control characters are shown
     as what they are."""
-    table = Table(title=title, title_justify="left", header_style="bold")
+    heading = None if title is None else Text(plain(title))
+    table = Table(title=heading, title_justify="left", header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")  # half an id is of no use: folded, never cut off
     for row in rows:
@@ -71,9 +85,19 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title:
 
 
 def show(cell: Any) -> str:
-    """One cell's text: `-` for nothing, local spelling for times, no control characters."""
+    """One cell's text: `-` for nothing, one spelling for times, no control characters."""
     if cell is None:
         return "-"
     if isinstance(cell, datetime):
         return require_utc(cell).strftime("%Y-%m-%d %H:%M:%SZ")
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str(cell))
+    return plain(str(cell))
+
+
+def plain(text: str) -> str:
+    """`text` with everything escaped that could steer a terminal or reorder what stands there: escape
+    sequences, line breaks, marks of writing direction (`\\x1b`, `\\n`, `\\u202e`)."""
+    return "".join(c if _is_plain(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def _is_plain(character: str) -> bool:
+    return character.isprintable() or character == "\N{IDEOGRAPHIC SPACE}"

@@ -2,10 +2,14 @@
 
 import typer
 
-from tidewatch.cli.common import settings, warehouse
+from tidewatch.cli.common import print_line, settings, warehouse
 from tidewatch.core.database import migrate as apply_migrations
 
-app = typer.Typer(no_args_is_help=True, help="The database of the catalogue, the ledger and the gates.")
+app = typer.Typer(
+    no_args_is_help=True,
+    short_help="The schema of the warehouse.",
+    help="The warehouse: the database of the catalogue, the ledger and the gates.",
+)
 
 
 @app.callback()
@@ -15,11 +19,15 @@ def _group() -> None:
 
 @app.command()
 def migrate() -> int:
-    """Bring the schema up to date. Running it again changes nothing."""
+    """Bring the schema up to date.
+
+    Applies what is new in sql/migrations, all of it or nothing. Running it again changes nothing. The role
+    of the connection must own the database, or have been granted CREATE on it.
+    """
     with warehouse() as conn:
         applied = apply_migrations(conn, settings().sql_dir / "migrations")
     for name in applied:
-        print(f"applied {name}")
+        print_line(f"applied {name}")
     if not applied:
         print("nothing to do")
     return 0

@@ -1,98 +1,142 @@
 """`tidewatch ledger`: does the evidence hold together?"""
 
+import os
+import sys
+from collections.abc import Iterator
 from dataclasses import asdict
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tidewatch.cli.common import Json, print_json, settings, warehouse
-from tidewatch.core.regions import Region
+from tidewatch.cli.anchor import Anchor, newest_anchor
+from tidewatch.cli.common import Json, print_json, print_line, regions, settings, warehouse
+from tidewatch.core.database import Connection, execute
 from tidewatch.core.signing import VerifyKey
-from tidewatch.evidence import ledger
-from tidewatch.evidence.anchor import SignedHead, verify_head
-from tidewatch.evidence.record import Head, Record, entry_text
+from tidewatch.evidence.verify import LedgerReport
 from tidewatch.evidence.verify import verify as verify_ledger
-from tidewatch.vault import catalogue
-from tidewatch.vault.manifest import open_manifest
 
-app = typer.Typer(no_args_is_help=True, help="The evidence ledger: append-only, gapless, hash-chained.")
+app = typer.Typer(
+    no_args_is_help=True,
+    short_help="The evidence: verify it, print it.",
+    help="The evidence ledger: append-only, gapless, hash-chained.",
+)
+
+_PAGE = 1000
 
 
 @app.command()
 def verify(
     region: Annotated[
         str | None,
-        typer.Option(help="Compare also with the signed head in the newest manifest of this region."),
+        typer.Option(metavar="NAME", help="Compare with the newest signed head in this region, too."),
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """Recompute every hash and link of the ledger. Exit code 1 when something was changed, cut or inserted.
+    """Recompute every hash and link.
 
-    With --region the chain must also still contain the head that the newest backup's manifest carries there:
-    only a head kept elsewhere shows that the end of the chain was cut or rewritten.
+    Exit code 1 when a record was altered, cut or inserted.
+
+    With --region the chain must also contain the newest head that the manifests in that region carry: only a
+    head kept elsewhere shows that the end of the chain was cut or rewritten. Exit code 1, too, when there is
+    nothing to compare with: no manifest yet, a manifest whose signature does not fit, a region that does not
+    answer.
+
+    Example:
+
+        tidewatch ledger verify --region cn-north
     """
-    expect, anchor = _anchor(region) if region else (None, None)
+    anchor, lacking = _anchor(region) if region else (None, [])
     with warehouse() as conn:
-        report = verify_ledger(conn, expect=expect)
+        report = verify_ledger(conn, expect=anchor.head if anchor else None)
+    ok = report.ok and not lacking
     if as_json:
-        print_json({**asdict(report), "anchor": anchor})
+        problems = [*report.problems, *lacking]
+        print_json({**asdict(report), "ok": ok, "problems": problems, "anchor": anchor and asdict(anchor)})
     else:
-        state = "intact" if report.ok else "BROKEN"
-        print(f"The ledger is {state}: {report.records} records, head {report.head.seq} {report.head.hash}")
-        if anchor:
-            print(f"Anchored by {anchor}")
-        for problem in report.problems:
-            print(f"- {problem}")
-    return 0 if report.ok else 1
+        _print(report, anchor, lacking)
+    return 0 if ok else 1
 
 
-def _anchor(region_name: str) -> tuple[Head | None, str | None]:
-    """The head in the newest manifest of the region, checked with our public key."""
-    from tidewatch.cli.common import regions
+def _print(report: LedgerReport, anchor: Anchor | None, lacking: list[str]) -> None:
+    state = "intact" if report.ok else "BROKEN"
+    print_line(f"The ledger is {state}: {report.records} records, head {report.head.seq} {report.head.hash}")
+    for problem in report.problems:
+        print_line(f"- {problem}")
+    if anchor:
+        print_line(f"Compared with record {anchor.head.seq}, signed in {anchor.backup_id} in {anchor.region}")
+    elif lacking:
+        print("NOT COMPARED with a head kept elsewhere:")
+    else:
+        print("Checked in itself only; --region NAME compares with a head kept elsewhere.")
+    for problem in lacking:
+        print_line(f"- {problem}")
 
+
+def _anchor(name: str) -> tuple[Anchor | None, list[str]]:
+    """Asked before the ledger is read: the chain may grow in between, and must not shrink."""
     key = VerifyKey.load(settings().verify_key_file)
-    (region,) = regions([region_name])
-    with warehouse() as conn:
-        newest = catalogue.list_backups(conn, statuses=catalogue.GOOD, n=1)
-    if not newest:
-        return None, None
-    return _head_in(region, newest[0].source, newest[0].backup_id, key)
-
-
-def _head_in(region: Region, source: str, backup_id: str, key: VerifyKey) -> tuple[Head | None, str]:
-    from tidewatch.vault.layout import BackupPath
-
-    path = BackupPath(region.config.prefix, source, backup_id)
-    manifest = open_manifest(region.store.read(path.manifest_key), key)
-    where = f"manifest of {backup_id} in {region.name}"
-    if manifest.ledger_head is None:
-        return None, f"{where}, which carries no head"
-    signed = SignedHead.model_validate(manifest.ledger_head)
-    verify_head(signed, key)
-    return Head(signed.seq, signed.hash), where
+    (region,) = regions([name])
+    return newest_anchor(region, key)
 
 
 @app.command(name="list")
 def list_records(
     kind: Annotated[
-        str | None, typer.Option(help="Only records of this kind, e.g. backup.committed.")
+        str | None, typer.Option(metavar="KIND", help="Only records of this kind, e.g. backup.committed.")
     ] = None,
-    subject: Annotated[str | None, typer.Option(help="Only records about this subject.")] = None,
-    since: Annotated[int, typer.Option(help="Begin with this seq.")] = 1,
-    output: Annotated[Path | None, typer.Option(help="Write to this file instead.")] = None,
+    subject: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Only records about this subject, e.g. a backup's id.")
+    ] = None,
+    since: Annotated[int, typer.Option(metavar="SEQ", min=1, help="Begin with this record.")] = 1,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write to this file, replacing it whole, instead of printing."),
+    ] = None,
 ) -> int:
-    """Print the records as JSON lines, each exactly the text that was hashed."""
+    """Print the records, one JSON text a line.
+
+    Each line is exactly the text that was hashed (UTF-8), so that `sha256sum` of a line without its line
+    break is the record's hash. docs/ledger.md shows how to check the chain without Tidewatch.
+
+    Examples:
+
+        tidewatch ledger list --kind backup.committed
+
+        tidewatch ledger list --output evidence.jsonl
+    """
     with warehouse() as conn:
-        lines = (_entry(record) for record in ledger.records(conn, since, kind, subject))
+        lines = _entries(conn, since, kind, subject)
         if output is None:
+            if isinstance(sys.stdout, TextIOWrapper):
+                sys.stdout.reconfigure(encoding="utf-8")  # what was hashed, whatever the terminal speaks
             for line in lines:
                 print(line)
         else:
-            with output.open("w", encoding="utf-8") as file:
-                file.writelines(line + "\n" for line in lines)
+            _write(output, lines)
     return 0
 
 
-def _entry(record: Record) -> str:
-    return entry_text(record.seq, record.at, record.kind, record.subject, record.body, record.prev)
+def _entries(conn: Connection, since: int, kind: str | None, subject: str | None) -> Iterator[str]:
+    """The stored texts as they are, also where they were altered: `verify` judges, this shows. A genuine
+    text holds no line break; one in an altered text must not pass for the end of a record."""
+    while True:
+        filters = {"since_seq": since, "kind": kind, "subject": subject, "page": _PAGE}
+        page = execute(conn, "evidence/records", filters).fetchall()
+        for row in page:
+            yield "".join(c if c >= " " else f"\\u{ord(c):04x}" for c in row["entry"] or "")
+        if len(page) < _PAGE:
+            return
+        since = page[-1]["seq"] + 1
+
+
+def _write(target: Path, lines: Iterator[str]) -> None:
+    """Whole or not at all: an export that stops half-way leaves what was there before."""
+    partial = target.with_name(f".{target.name}.partial-{os.getpid()}")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.writelines(line + "\n" for line in lines)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)

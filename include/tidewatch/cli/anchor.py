@@ -1,0 +1,79 @@
+"""The newest head of the ledger that a region vouches for.
+
+The region itself is asked what lies there, not the catalogue: whoever can cut the ledger can cut the
+catalogue of the same database too.
+"""
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from tidewatch.core.errors import IntegrityError, ObjectMissing, RegionError
+from tidewatch.core.regions import Region
+from tidewatch.core.signing import VerifyKey
+from tidewatch.evidence.anchor import SignedHead, verify_head
+from tidewatch.evidence.record import Head
+from tidewatch.vault.layout import BackupPath, parse_manifest_key, started_at
+from tidewatch.vault.manifest import open_manifest
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """`head` as the signed manifest of `backup_id` in `region` carries it."""
+
+    region: str
+    backup_id: str
+    head: Head
+
+
+def newest_anchor(region: Region, key: VerifyKey) -> tuple[Anchor | None, list[str]]:
+    """The highest head in the newest manifest of each source, and what could not be used.
+
+    Backups of several sources end in any order: the newest by name need not carry the highest head. Never
+    raises for what the region does or shows.
+    """
+    problems: list[str] = []
+    best: Anchor | None = None
+    try:
+        for path in _newest_manifests(region):
+            anchor, problem = _anchor_in(region, path, key)
+            if problem:
+                problems.append(problem)
+            if anchor and (best is None or anchor.head.seq > best.head.seq):
+                best = anchor
+    except RegionError as error:
+        problems.append(f"the region {region.name} could not be asked: {error.what} ({error.found})")
+    if best is None and not problems:
+        problems.append(
+            f"the region {region.name} holds no manifest with a head of the ledger: nothing outside of the "
+            "database vouches for it yet; make a backup, then compare again"
+        )
+    return best, problems
+
+
+def _newest_manifests(region: Region) -> list[BackupPath]:
+    """The newest manifest of each source."""
+    newest: dict[str, BackupPath] = {}
+    for listed in region.store.list(f"{region.config.prefix}/"):
+        path = parse_manifest_key(listed.key)
+        if path is None or path.prefix != region.config.prefix:
+            continue
+        known = newest.get(path.source)
+        if known is None or started_at(path.backup_id) > started_at(known.backup_id):
+            newest[path.source] = path
+    return [newest[source] for source in sorted(newest)]
+
+
+def _anchor_in(region: Region, path: BackupPath, key: VerifyKey) -> tuple[Anchor | None, str | None]:
+    try:
+        manifest = open_manifest(region.store.read(path.manifest_key), key)
+        if manifest.backup_id != path.backup_id:
+            return None, f"{path.manifest_key} in {region.name} is the manifest of {manifest.backup_id}"
+        if manifest.ledger_head is None:
+            return None, None
+        head = verify_head(SignedHead.model_validate(manifest.ledger_head), key)
+    except (IntegrityError, ObjectMissing) as error:
+        return None, f"{path.manifest_key} in {region.name}: {error.what} ({error.found})"
+    except ValidationError:
+        return None, f"{path.manifest_key} in {region.name} carries a head that has not its form"
+    return Anchor(region.name, path.backup_id, head), None
