@@ -4,6 +4,7 @@ All of it lives in one temporary directory and ends with the test session; what 
 is ended by the next one.
 """
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -34,10 +35,12 @@ def stack_home() -> Iterator[Path]:
     """The directory of this session's servers."""
     base = Path(tempfile.gettempdir()) / f"tidewatch-tests-{os.getuid()}"
     base.mkdir(exist_ok=True, mode=0o711)
-    for left in base.iterdir():
-        if left.name.isdigit() and not psutil.pid_exists(int(left.name)):
-            _remove(left)
     home = base / str(os.getpid())
+    with (base / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # sessions that start together must not clean up the same one
+        for left in base.iterdir():
+            if left == home or (left.name.isdigit() and not psutil.pid_exists(int(left.name))):
+                _remove(left)
     home.mkdir(mode=0o711)
     yield home
     _remove(home)

@@ -32,9 +32,9 @@ class Run:
     state: str
     tasks: list[TaskState] = field(default_factory=list)
 
-    def of(self, label: str) -> TaskState:
-        """The task instance shown as `label`, e.g. `gate ops`."""
-        return next(t for t in self.tasks if t.label == label)
+    def of(self, task: str, what: str) -> TaskState:
+        """The task instance that worked on `what`, e.g. `of("gate", "ops")`."""
+        return next(t for t in self.tasks if t.task_id.endswith(task) and t.what == what)
 
 
 @dataclass

@@ -94,14 +94,14 @@ def test_the_backup_side_can_encrypt_and_only_the_offline_key_decrypts(tmp_path:
     ensure_keys(tmp_path)
     lines = (tmp_path / "keys" / "recipients.txt").read_text().splitlines()
     [recipient] = [line for line in lines if not line.startswith("#")]
-    secret = (tmp_path / "keys-offline" / "age-identity.txt").read_text().splitlines()[-1]
+    secret = (tmp_path / "keys-offline" / "identity.txt").read_text().splitlines()[-1]
     sealed = encrypt(b"content", [x25519.Recipient.from_str(recipient)])
     assert decrypt(sealed, [x25519.Identity.from_str(secret)]) == b"content"
     for file in (tmp_path / "keys").iterdir():
         assert "AGE-SECRET-KEY" not in file.read_text()
     key = SigningKey.load(tmp_path / "keys" / "signing.pem")
     VerifyKey.load(tmp_path / "keys" / "signing.pub.pem").verify(b"x", key.sign(b"x"))
-    for private in ("keys/signing.pem", "keys-offline/age-identity.txt"):
+    for private in ("keys/signing.pem", "keys-offline/identity.txt"):
         assert stat.S_IMODE((tmp_path / private).stat().st_mode) == 0o600
 
 

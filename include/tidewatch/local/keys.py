@@ -20,7 +20,7 @@ In production it does not: keep it offline or in a vault of its own, on at least
 least two people who know where. The backup side only needs ../keys/: whoever takes that machine can neither
 read the backups nor change them unnoticed. Without this key nobody can read them, ourselves included.
 
-    age --decrypt -i age-identity.txt object.age | zstd -d > object
+    age --decrypt -i identity.txt object.age | zstd -d > object
 """
 
 
@@ -35,7 +35,7 @@ def ensure_keys(home: Path) -> None:
     public = keys / "signing.pub.pem"
     if not public.exists():
         VerifyKey(SigningKey.load(signing).key.public_key()).save(public)
-    identity_file = offline / "age-identity.txt"
+    identity_file = offline / "identity.txt"
     if not identity_file.exists():
         identity = x25519.Identity.generate()
         write_private(identity_file, f"# public key: {identity.to_public()}\n{identity}\n")
