@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import tempfile
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from tidewatch.backup.files import Capture
 from tidewatch.backup.packs import PullReader, member_header, padding, trailer
 from tidewatch.backup.trees import Changed, DirectoryTree, Found
-from tidewatch.core.errors import SourceChanged, SourceEmpty, SourceError, SourceUnreachable
+from tidewatch.core.errors import SourceChanged, SourceEmpty, SourcePermission, SourceUnreachable
 from tidewatch.core.progress import silent
 from tidewatch.core.regions import Region
 from tidewatch.core.sources import FilesSource
@@ -259,22 +260,27 @@ def test_an_empty_directory_is_refused_unless_it_may_be_empty(tmp_path: Path) ->
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become somebody who may not read")
-def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
-    (tmp_path / "open").write_text("x")
-    (tmp_path / "private").write_text("x")
-    (tmp_path / "private").chmod(0o600)
-    pid = os.fork()
-    if pid == 0:
-        os.setuid(65534)
-        try:
-            _drain(_capture(tmp_path))
-        except SourceError as error:
-            os._exit(0 if type(error).__name__ == "SourcePermission" and "private" in str(error) else 5)
-        os._exit(6)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+@pytest.mark.parametrize(("locked", "named"), [("private", "private"), (".", "permission to read")])
+def test_what_may_not_be_read_is_named(locked: str, named: str) -> None:
+    # Not below pytest's own directory, which nobody else may enter anyway.
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as home:
+        Path(home).chmod(0o755)
+        root = Path(home) / "root"
+        root.mkdir()
+        (root / "open").write_text("x")
+        (root / "private").write_text("x")
+        (root / locked).chmod(0)
+        pid = os.fork()
+        if pid == 0:
+            code = 6
+            try:
+                os.setuid(65534)
+                _drain(_capture(root))
+            except SourcePermission as error:
+                code = 0 if named in str(error) else 5
+            finally:
+                os._exit(code)  # a child must not run on into pytest
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def test_memory_does_not_grow_with_the_size_of_a_file(tmp_path: Path) -> None:

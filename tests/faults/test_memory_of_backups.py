@@ -17,18 +17,21 @@ def _peak_of_stage(rig: Rig, source: str, run_id: str) -> int:
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.close(reading)
-        rig.regions = [Region(r.config, r.address) for r in rig.regions]
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
-        stage(rig.ctx, source, RunRef(dag_id="tests", run_id=run_id))
-        status = Path("/proc/self/status").read_text()
-        peak = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
-        os.write(writing, peak.encode())
-        os._exit(0)
+        try:
+            os.close(reading)
+            rig.regions = [Region(r.config, r.address) for r in rig.regions]
+            Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
+            stage(rig.ctx, source, RunRef(dag_id="tests", run_id=run_id))
+            status = Path("/proc/self/status").read_text()
+            peak = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+            os.write(writing, peak.encode())
+        finally:
+            os._exit(0)  # a child must not run on into pytest
     os.close(writing)
     with os.fdopen(reading) as pipe:
         answer = pipe.read()
     os.waitpid(pid, 0)
+    assert answer, "staging failed in the child"
     return int(answer) * 1024
 
 

@@ -95,7 +95,11 @@ class DirectoryTree:
         self._root = os.fsencode(source.path or "")
 
     def walk(self) -> Iterator[Found]:
-        if not Path(os.fsdecode(self._root)).is_dir():
+        try:
+            there = Path(os.fsdecode(self._root)).is_dir()
+        except OSError as error:  # a directory above it may not be entered
+            self._refuse(b"", error)
+        if not there:
             raise SourceUnreachable(
                 f"The directory of source {self._source.name} is not there",
                 expected=f"a directory {self._source.path}",
