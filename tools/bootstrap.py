@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import venv
 from pathlib import Path
 
@@ -40,7 +41,8 @@ def _bootstrap(dev: bool) -> int:
     wanted = _fingerprint(files)
     if STAMP.exists() and PYTHON.exists() and wanted in STAMP.read_text().split():
         return 0
-    print(f"Setting up {VENV} (once; most of it is the download)", flush=True)
+    print(f"Setting up {VENV}: about 200 packages, 300 MB to download (once) ...", flush=True)
+    began = time.monotonic()
     if not _usable():
         try:
             venv.EnvBuilder(with_pip=True, clear=VENV.exists()).create(VENV)
@@ -59,6 +61,7 @@ def _bootstrap(dev: bool) -> int:
             "network and, if you use a mirror, `pip config list`; then run the same command again."
         )
     _make_importable()
+    print(f"... done in {time.monotonic() - began:.0f} s", flush=True)
     STAMP.write_text("\n".join(_fingerprint(files[:n]) for n in range(1, len(files) + 1)) + "\n")
     return 0
 
@@ -80,8 +83,9 @@ def _install(requirements: Path) -> None:
             environment.setdefault(variable, value)
     environment.setdefault("UV_HTTP_TIMEOUT", "120")
     subprocess.run(
-        [VENV / "bin" / "uv", "pip", "install", "--python", PYTHON, "--require-hashes", "--compile-bytecode",
-         "-r", requirements],
+        # Without --quiet it lists two hundred packages when it has finished; errors are still shown.
+        [VENV / "bin" / "uv", "pip", "install", "--quiet", "--python", PYTHON,
+         "--require-hashes", "--compile-bytecode", "-r", requirements],
         check=True, env=environment,
     )  # fmt: skip
 

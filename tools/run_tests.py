@@ -1,5 +1,5 @@
-"""Run the tests: first everything that needs no scheduler, in parallel; then the end-to-end runs, one stack at a
-time, because a scheduler and three regions fill two cores.
+"""Run the tests: first everything that needs no scheduler, in parallel; then the end-to-end runs, one
+stack at a time, because a scheduler and three regions fill two cores.
 
 `--fast` leaves the end-to-end runs out. Further arguments go to pytest, e.g. `-k ledger`.
 """
