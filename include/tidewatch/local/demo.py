@@ -17,6 +17,7 @@ from rich.table import Table
 from tidewatch.core.clock import utc_now
 from tidewatch.core.config import read_yaml
 from tidewatch.core.database import connect
+from tidewatch.core.progress import human_bytes
 from tidewatch.core.regions import RegionsFile
 from tidewatch.core.settings import load_settings
 from tidewatch.core.sources import SourcesFile
@@ -238,8 +239,8 @@ def _cells(backup: catalogue.Backup, copies: list[catalogue.Copy], regions: list
     return [
         backup.source,
         count,
-        _size(totals.plain_size),
-        _size(totals.cipher_size),
+        human_bytes(totals.plain_size),
+        human_bytes(totals.cipher_size),
         f"[{colour}]{backup.status}[/]",
         *[_region_cell([c for c in copies if c.region == region]) for region in regions],
         f"{took:.1f}" if took is not None else "",
@@ -258,12 +259,3 @@ def _region_cell(copies: list[catalogue.Copy]) -> str:
 
 def _day(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%d")
-
-
-def _size(count: int) -> str:
-    amount = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if amount < 1024 or unit == "GiB":
-            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
-        amount /= 1024
-    raise AssertionError("the last unit takes any size")
