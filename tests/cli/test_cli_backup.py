@@ -27,7 +27,7 @@ def test_the_list_names_each_backup_and_where_it_is_verified(backed_up: Desk) ->
     said = backed_up("backup", "list")
     assert (said.code, said.err) == (0, "")
     assert backed_up.backup_id in said.out and "sealed" in said.out and "2 files" in said.out
-    assert "cn-east, cn-north, cn-south" in said.out
+    assert "cn-east cn-north cn-south" in said.out
 
 
 def test_the_list_as_json_is_json_and_nothing_else(backed_up: Desk) -> None:
@@ -205,5 +205,25 @@ def test_without_the_public_key_nothing_is_verified(backed_up: Desk, tmp_path: P
 
 
 def test_every_json_answer_is_the_same_data_in_a_terminal_without_utf8(backed_up: Desk) -> None:
-    plain = backed_up.process("backup", "list", "--json", PYTHONIOENCODING="ascii")
-    assert plain.code == 0 and json.loads(plain.out) == backed_up("backup", "list", "--json").json
+    (backed_up.home / "media" / "潮水 \U0001f30a é").write_text("x")
+    backed_up.rig.back_up("media", "run-2")
+    here = backed_up("backup", "show", "latest:media", "--json")
+    plain = backed_up.process("backup", "show", "latest:media", "--json", PYTHONIOENCODING="ascii")
+    assert plain.code == 0 and plain.out.isascii() and json.loads(plain.out) == here.json
+    assert "潮水 \U0001f30a é" in here.out
+
+
+def test_a_backup_is_listed_in_one_piece_on_a_terminal_of_80_columns(
+    backed_up: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rich.console import Console
+
+    for width, whole in ((80, True), (40, False)):
+        monkeypatch.setattr(
+            "tidewatch.cli.common.Console",
+            lambda width=width: Console(width=width, force_terminal=True, color_system=None),
+        )
+        shown = backed_up("backup", "list").out
+        assert (backed_up.backup_id in shown) is whole, shown
+        assert max(len(line) for line in shown.splitlines()) <= width
+        assert set(backed_up.backup_id) <= set(shown), "folded, not cut off"

@@ -55,7 +55,7 @@ def list_backups(
 
     Statuses: sealed (verified in every region), degraded (a region is lacking; `heal_copies` completes it),
     suspect (the gate refused it: accept or reject it), accepted, rejected, failed, abandoned; staging and
-    staged while it is made.
+    staged while it is made. The time in a name is when it began, UTC.
 
     Example:
 
@@ -71,16 +71,15 @@ def list_backups(
         print_line(f"There is no backup of {source} yet." if source else "There is no backup yet.")
         return 0
     print_table(
-        ["backup", "status", "started", "rows / files", "bytes in", "newly stored", "verified in"],
+        ["backup", "status", "contents", "read", "stored anew", "verified in"],
         [
             [
                 row.backup_id,
                 row.status,
-                row.started_at,
                 _contents(row),
                 human_bytes(row.totals.plain_size),
                 human_bytes(row.totals.new_cipher_size),
-                ", ".join(verified[row.backup_id]) or "-",
+                " ".join(verified[row.backup_id]) or "-",
             ]
             for row in rows
         ],

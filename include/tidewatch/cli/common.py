@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -21,6 +22,7 @@ from tidewatch.core.settings import Settings, load_settings
 
 _PIPE_WIDTH = 240
 """A pipe or a file has no width: wide enough for every table of ours."""
+_ROOMY = 80
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
@@ -72,15 +74,18 @@ def print_line(text: str) -> None:
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str | None = None) -> None:
     """A table for people. Cells are shown as text: nothing in them is markup, control characters are shown
     as what they are."""
-    heading = None if title is None else Text(plain(title))
-    table = Table(title=heading, title_justify="left", header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")  # half an id is of no use: folded, never cut off
-    for row in rows:
-        table.add_row(*(Text(show(cell)) for cell in row))
     console = Console()
     if not console.is_terminal:
         console = Console(width=_PIPE_WIDTH)
+    heading = None if title is None else Text(plain(title))
+    table = Table(title=heading, title_justify="left", header_style="bold", box=SIMPLE_HEAD)
+    table.padding, table.pad_edge = (0, 1, 0, 0), False
+    for number, column in enumerate(columns):
+        # Half an id is of no use: cells are folded, never cut off, and the first one, which people copy, is
+        # kept in one piece where there is room.
+        table.add_column(column, overflow="fold", no_wrap=number == 0 and console.width >= _ROOMY)
+    for row in rows:
+        table.add_row(*(Text(show(cell)) for cell in row))
     console.print(table)
 
 
