@@ -28,11 +28,11 @@ def media(rig: Rig, tmp_path: Path) -> str:
 def test_a_region_that_falls_silent_leaves_a_degraded_backup_with_the_reason_in_words(
     rig: Rig, media: str
 ) -> None:
-    rig.tuning = Tuning(part_size=5 * MIB, stall_seconds=1.5, queue_parts=2, progress_seconds=0.1)
+    rig.tuning = Tuning(part_size=5 * MIB, stall_seconds=6, queue_parts=2, progress_seconds=0.1)
     south = rig.regions[2]
     with RegionProxy(south) as proxy:
         proxy.after(12 * MIB, proxy.hang)
-        rig.through("cn-south", proxy.region(read_timeout_s=2, attempts=1))
+        rig.through("cn-south", proxy.region(read_timeout_s=20, attempts=1))
         outcome = rig.back_up(media)
     assert outcome.verdict == "degraded" and sorted(outcome.verified) == ["cn-east", "cn-north"]
     assert "left behind" in outcome.missing["cn-south"]

@@ -39,7 +39,7 @@ def test_a_region_that_falls_silent_is_left_behind_and_the_others_have_every_byt
         proxy.after(7 * MIB, proxy.hang)
         started = time.monotonic()
         with FanOut(
-            [east, north, proxy.region()], "t/silent", part_size=PART, queue_parts=1, stall_seconds=1.5
+            [east, north, proxy.region()], "t/silent", part_size=PART, queue_parts=1, stall_seconds=5
         ) as fan:
             outcome, sha256 = _send(fan, 40 * MIB)
         elapsed = time.monotonic() - started
@@ -51,7 +51,7 @@ def test_a_region_that_falls_silent_is_left_behind_and_the_others_have_every_byt
         assert _sha256_in(region, "t/silent") == sha256
     with pytest.raises(ObjectMissing):
         south.store.head("t/silent")
-    assert elapsed < 15
+    assert elapsed < 25
 
 
 def test_a_region_that_drips_may_only_double_the_time(three_regions: list[Region]) -> None:
