@@ -28,7 +28,7 @@ from tidewatch.core.signing import SigningKey
 from tidewatch.vault import manifest as manifests
 from tidewatch.vault.facts import SequenceFingerprint
 from tidewatch.vault.filenames import decode_name, encode_name
-from tidewatch.vault.manifest import FileEntry, Manifest, open_manifest, sign
+from tidewatch.vault.manifest import FileEntry, Manifest, ReadBack, open_manifest, sign
 from tidewatch.vault.signed import sign_document
 
 KEY = SigningKey.generate()
@@ -62,6 +62,17 @@ def postgres_manifest() -> Manifest:
 def test_a_signed_manifest_opens_to_the_same_manifest_and_follows_the_schema(manifest: Manifest) -> None:
     data = sign(manifest, KEY)
     assert open_manifest(data, KEY.public) == manifest
+    SCHEMA.validate(json.loads(data))
+
+
+def test_a_manifest_that_tells_of_a_missing_object_can_be_opened_again() -> None:
+    whole = files_manifest()
+    lost = ReadBack(key="tidewatch/x", read_at=NOW, mode="full", ok=False, problem="object: none")
+    unlocked = lost.model_copy(update={"size": 1, "sha256": sha("x")})
+    copies = [whole.copies[0].model_copy(update={"state": "failed", "objects": [lost, unlocked]})]
+    told = Manifest.model_validate(dict(whole) | {"copies": copies, "verdict": "failed"})
+    data = sign(told, KEY)
+    assert open_manifest(data, KEY.public) == told
     SCHEMA.validate(json.loads(data))
 
 

@@ -117,12 +117,12 @@ class ReadBack(Fact):
 
     key: str
     """The full key in the region."""
-    size: Count | None
-    sha256: Sha256 | None
+    size: Count | None = None
+    sha256: Sha256 | None = None
     """Full mode: of the bytes read. Checksum mode: the value the store had recorded."""
-    lock_mode: str | None
-    retain_until: Utc | None
-    version_id: str | None
+    lock_mode: str | None = None
+    retain_until: Utc | None = None
+    version_id: str | None = None
     read_at: Utc
     mode: Literal["full", "checksum"]
     """How it was really checked: `checksum` falls back to `full` where the store kept no checksum."""
