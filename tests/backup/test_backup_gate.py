@@ -145,6 +145,19 @@ def test_the_summary_tells_age_missing_tables_and_the_ratio_of_files() -> None:
     assert summary["missing_tables"] == 0 and not summary["empty"]
 
 
+def test_what_must_be_there_is_looked_for_among_tables_or_paths() -> None:
+    def found(draft: Manifest, *patterns: str) -> dict[str, bool]:
+        band = GateBand(must_have=list(patterns))
+        frame = frames(draft, [], band, required={}, now=NOW)["expected"]
+        return dict(zip(frame["pattern"], frame["present"], strict=True))
+
+    tables = _manifest(1, {"posts": 0})
+    assert found(tables, "public.posts", "public.comm*") == {"public.posts": True, "public.comm*": False}
+    paths = [f.path for f in _manifest(1, files=2).files or []]
+    assert found(_manifest(1, files=2), paths[1], "logo.*") == {paths[1]: True, "logo.*": False}
+    assert found(tables) == {}
+
+
 def test_what_a_person_accepted_is_the_new_measure() -> None:
     def row(number: int, status: str) -> Backup:
         m = _manifest(number, {"posts": number})

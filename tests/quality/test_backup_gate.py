@@ -46,7 +46,14 @@ def good() -> dict[str, pd.DataFrame]:
             }
         ]
     )
-    return {"tables": tables, "objects": objects, "copies": copies, "summary": summary}
+    expected = pd.DataFrame({"pattern": ["public.posts"], "present": [True]})
+    return {
+        "tables": tables,
+        "expected": expected,
+        "objects": objects,
+        "copies": copies,
+        "summary": summary,
+    }
 
 
 def names(judgement: Judgement) -> list[str]:
@@ -64,6 +71,7 @@ def test_a_sound_backup_passes(judge_here: Judge) -> None:
 @pytest.mark.parametrize(
     ("batch", "row", "column", "value", "failure"),
     [
+        ("expected", 0, "present", False, "expected.present values_to_be_in_set"),
         ("tables", 0, "row_ratio", 0.7, "tables.row_ratio values_to_be_between"),
         ("tables", 0, "sha256", None, "tables.sha256 values_to_not_be_null"),
         ("tables", 0, "sha256", HEX.upper(), "tables.sha256 values_to_match_regex"),

@@ -89,8 +89,8 @@ def frames(
     required: Mapping[str, bool],
     now: datetime,
 ) -> "dict[str, pd.DataFrame]":
-    """The batches `tables`, `objects`, `copies` and `summary` of `draft`, whose copies are those proved so
-    far.
+    """The batches `tables`, `expected`, `objects`, `copies` and `summary` of `draft`, whose copies are those
+    proved so far.
 
     `required`: region of the plan -> whether it is required.
     """
@@ -141,7 +141,23 @@ def frames(
         columns=["region", "required", "verified", "error"],
     ).astype({"required": bool, "verified": bool})
     summary = pd.DataFrame([_summary(draft, history, tables, now)])
-    return {"tables": tables, "objects": objects, "copies": copies, "summary": summary}
+    expected = pd.DataFrame(_expected(draft, band), columns=["pattern", "present"]).astype({"present": bool})
+    return {
+        "tables": tables,
+        "expected": expected,
+        "objects": objects,
+        "copies": copies,
+        "summary": summary,
+    }
+
+
+def _expected(draft: Manifest, band: GateBand) -> Iterable[tuple[str, bool]]:
+    """What the configuration says must be there, and whether it is."""
+    there = (
+        [t.label for t in draft.database.tables] if draft.database else [f.path for f in draft.files or []]
+    )
+    for pattern in band.must_have:
+        yield pattern, bool(fnmatch.filter(there, pattern))
 
 
 def _tables(draft: Manifest, history: Sequence[Manifest], band: GateBand) -> Iterable[tuple[Any, ...]]:

@@ -22,6 +22,9 @@ class GateBand(Strict):
     """Shell patterns of `schema.table` that are not judged by ratio (queues, sessions, logs)."""
     may_vanish: list[str] = Field(default_factory=list)
     """Shell patterns of tables that may be absent from the next backup."""
+    must_have: list[str] = Field(default_factory=list)
+    """Shell patterns of tables (`schema.table`) or paths; a backup that has nothing for one is suspect,
+    whatever earlier backups had."""
     snapshot_age_max_seconds: int = Field(6 * 3600, ge=60)
 
 
