@@ -89,7 +89,8 @@ class Desk:
             stdout=stdout,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, **more},
+            # Buffered output, as in a shell: what is wrong with a pipe then shows at the end only.
+            env={**os.environ, "PYTHONUNBUFFERED": "", **more},
             cwd=self.home,
         )
 
