@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
@@ -71,6 +72,16 @@ class Demo:
             run_id = api.trigger(dag_id)
             wait_for(lambda: api.run_state(dag_id, run_id) in FINISHED, f"{dag_id} to finish")
             return Run(dag_id, run_id, api.run_state(dag_id, run_id), api.tasks(dag_id, run_id))
+        finally:
+            api.close()
+
+    def asset_events(self) -> list[dict[str, Any]]:
+        """What Airflow tells Dags that follow an asset, oldest first."""
+        airflow = self.stack.airflow
+        api = AirflowApi(airflow.url, LOGIN, airflow.password)
+        try:
+            found = api._call("GET", "/api/v2/assets/events", params={"limit": 200, "order_by": "timestamp"})
+            return list(found["asset_events"])
         finally:
             api.close()
 

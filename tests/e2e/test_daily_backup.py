@@ -61,6 +61,15 @@ def test_make_demo_seals_every_source_in_three_regions_and_says_so(demo: Any) ->
         assert kinds.count("backup.committed") == 1 and kinds.count("copy.verified") == 3
 
 
+def test_every_backup_is_an_event_of_its_asset_for_dags_that_follow_it(demo: Any) -> None:
+    first: dict[str, dict[str, Any]] = {}
+    for event in demo.asset_events():
+        first.setdefault(event["name"], event["extra"])
+    assert set(first) == {f"backup.{source}" for source in SOURCES}
+    for name, extra in first.items():
+        assert extra["verdict"] == "sealed" and extra["backup_id"].startswith(name.removeprefix("backup."))
+
+
 def test_the_second_demo_makes_a_second_backup_and_uploads_only_what_is_new(demo: Any) -> None:
     again = demo.command("tidewatch.local", "demo")
     assert again.returncode == 0, again.stdout + again.stderr
