@@ -8,8 +8,14 @@ import pytest
 from tidewatch.backup.context import build_context
 from tidewatch.backup.plan import plan
 from tidewatch.core.clock import utc_now
-from tidewatch.core.connections import Connection
-from tidewatch.core.errors import ConfigError, NotFound, RegionMisconfigured, ResidencyError
+from tidewatch.core.connections import Connection, missing
+from tidewatch.core.errors import (
+    ConfigError,
+    MissingConnection,
+    NotFound,
+    RegionMisconfigured,
+    ResidencyError,
+)
 from tidewatch.core.objectstore import Address
 from tidewatch.core.regions import Region, RegionConfig, RegionsFile
 from tidewatch.core.settings import Settings
@@ -114,3 +120,29 @@ def test_two_regions_in_one_place_are_refused(tmp_path: Path) -> None:
     (config / "sources.yaml").write_text((Settings().config_dir / "sources.yaml").read_text())
     with pytest.raises(RegionMisconfigured, match="same place"):
         build_context(Settings(config_dir=config), one_place, clock=utc_now)
+
+
+def test_a_region_without_connection_is_the_trouble_of_this_region_alone(tmp_path: Path) -> None:
+    all_there = _resolver("http://")
+
+    def two_of_three(conn_id: str) -> Connection:
+        if conn_id == "tidewatch_region_cn_north":
+            raise missing(conn_id)
+        return all_there(conn_id)
+
+    ctx = build_context(Settings(home=tmp_path), two_of_three, clock=utc_now)
+    assert [r.name for r in ctx.regions] == ["cn-east", "cn-north", "cn-south"]
+    with pytest.raises(RegionMisconfigured, match=r"cn-north.*AIRFLOW_CONN_TIDEWATCH_REGION_CN_NORTH"):
+        ctx.region("cn-north").store.put("k", b"v")
+
+
+def test_a_context_without_any_region_is_refused(tmp_path: Path) -> None:
+    all_there = _resolver("http://")
+
+    def none_of_three(conn_id: str) -> Connection:
+        if conn_id.startswith("tidewatch_region"):
+            raise missing(conn_id)
+        return all_there(conn_id)
+
+    with pytest.raises(MissingConnection, match="tidewatch_region_cn_east"):
+        build_context(Settings(home=tmp_path), none_of_three, clock=utc_now)

@@ -10,7 +10,7 @@ import pytest
 from backup_rig import Rig, run_sql
 
 from tidewatch.backup.run import RunRef, commit, judge, stage
-from tidewatch.core.errors import GateFailed, IntegrityError, NotFound, ResidencyError
+from tidewatch.core.errors import ConfigError, GateFailed, IntegrityError, NotFound, ResidencyError
 from tidewatch.evidence import ledger
 
 
@@ -216,3 +216,23 @@ def test_an_unknown_source_is_named_with_those_there_are(rig: Rig, tmp_path: Pat
     rig.files_source("media", tmp_path)
     with pytest.raises(NotFound, match="media"):
         stage(rig.ctx, "medai", RunRef(dag_id="tests", run_id="run-1"))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "found"),
+    [("recipients_file", ConfigError, "recipients"), ("data_class", ResidencyError, "unheard_of")],
+)
+def test_what_forbids_a_backup_before_it_begins_is_told_once(
+    rig: Rig, tmp_path: Path, change: str, error: type[Exception], found: str
+) -> None:
+    source = rig.files_source("media", _tree(tmp_path / "media"))
+    if change == "data_class":
+        rig.sources[-1]["data_class"] = "unheard_of"
+    else:
+        rig.settings = rig.settings.model_copy(update={change: tmp_path / "recipients.txt"})
+    for try_number in (1, 2):
+        with pytest.raises(error):
+            stage(rig.ctx, source, RunRef(dag_id="tests", run_id="r", try_number=try_number))
+    (notice,) = rig.notices()
+    assert notice["fact"] == "backup.failed/media/r" and found in notice["body_en"]
+    assert all(not list(region.store.list("")) for region in rig.regions), "nothing was sent"

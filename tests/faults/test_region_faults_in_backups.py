@@ -10,7 +10,9 @@ from region_proxy import RegionProxy
 
 from tidewatch.backup.context import Tuning
 from tidewatch.backup.heal import heal
+from tidewatch.backup.probe import probe
 from tidewatch.backup.run import RunRef, commit, judge, stage
+from tidewatch.core.connections import missing
 from tidewatch.core.objectstore import ObjectStore, Stored
 from tidewatch.core.regions import Region
 from tidewatch.vault.layout import region_key
@@ -121,3 +123,16 @@ def test_expired_credentials_of_one_region_are_its_problem_alone(rig: Rig, media
     rig.through("cn-south", Region(south.config, replace(south.address, secret_key="wrong" * 8)))
     outcome = rig.back_up(media)
     assert outcome.verdict == "degraded" and "403" in outcome.missing["cn-south"]
+
+
+def test_a_region_whose_connection_is_missing_is_left_behind_and_named(rig: Rig, media: str) -> None:
+    south = rig.regions[2]
+    address = replace(south.address, fault=missing(south.config.connection))
+    rig.through("cn-south", Region(south.config, address))
+    outcome = rig.back_up(media)
+    assert outcome.verdict == "degraded" and sorted(outcome.verified) == ["cn-east", "cn-north"]
+    assert f"There is no connection {south.config.connection}" in outcome.missing["cn-south"]
+    report = probe(rig.ctx.region("cn-south"), rig.ctx.now())
+    assert report.lacking == ["reachable"] and "no connection" in report.answers[0].detail
+    rig.through("cn-south", south)
+    assert heal(rig.ctx, outcome.backup_id).verdict == "sealed"

@@ -88,6 +88,8 @@ def build_context(
     """Read config/sources.yaml and config/regions.yaml and resolve the regions.
 
     Raises ConfigError, MissingConnection, RegionMisconfigured. Opens no connection yet.
+    A region whose connection is missing or wrong fails when it is used, as one that is down does: the others
+    get their copies.
     """
     sources = read_yaml(settings.config_dir / "sources.yaml", SourcesFile)
     regions_file = read_yaml(settings.config_dir / "regions.yaml", RegionsFile)
@@ -97,7 +99,7 @@ def build_context(
         connect=lambda: connect(dsn, application_name="tidewatch backup"),
         sources=sources,
         regions_file=regions_file,
-        regions=tuple(open_regions(regions_file, resolver)),
+        regions=tuple(open_regions(regions_file, resolver, strict=False)),
         resolver=resolver,
         clock=clock,
         progress=progress,

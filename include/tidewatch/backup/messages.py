@@ -34,6 +34,38 @@ def source_failed(source: str, run: RunRef, error: TidewatchError) -> Notice:
     )
 
 
+def run_failed(run: RunRef, error: TidewatchError) -> Notice:
+    """Nothing could be planned: no source at all got a backup in this run."""
+    return Notice(
+        fact=f"backup.not_planned/{run.run_id}",
+        severity="critical",
+        title_zh="没有任何来源得到备份",
+        title_en="No source got a backup",
+        body_zh=f"运行 {run.run_id} 无法开始。{error.what}。发现：{error.found}。",
+        body_en=f"Run {run.run_id} could not begin. {error.what}. Found: {error.found}.",
+        act_now=True,
+        next_step_zh=f"{error.do}。然后在 Airflow 中清除任务 plan 使其重跑。",
+        next_step_en=f"{error.do}. Then clear the task plan in Airflow so that it runs again",
+    )
+
+
+def source_given_up(source: str, run: RunRef, error: TidewatchError) -> Notice:
+    """The last try failed as well. The first failure was told as one that may pass by itself."""
+    return Notice(
+        fact=f"backup.given_up/{source}/{run.run_id}",
+        severity="critical",
+        title_zh=f"{source} 备份多次重试后仍失败",
+        title_en=f"The backup of {source} failed at every try",
+        body_zh=f"来源 {source} 在运行 {run.run_id} 中没有得到备份，不会再自动重试。{error.what}。"
+        f"发现：{error.found}。",
+        body_en=f"Source {source} got no backup in run {run.run_id} and is not tried again by itself. "
+        f"{error.what}. Found: {error.found}.",
+        act_now=True,
+        next_step_zh=f"{error.do}。然后在 Airflow 中清除该任务使其重跑。",
+        next_step_en=f"{error.do}. Then clear the task in Airflow so that it runs again",
+    )
+
+
 def degraded(backup_id: str, verified: Sequence[str], missing: Mapping[str, str]) -> Notice:
     """Copies are missing; healing completes them."""
     zh = "；".join(f"{region}：{why}" for region, why in missing.items())

@@ -20,6 +20,7 @@ from typing import Any
 import psycopg
 
 from tidewatch.backup import messages, records
+from tidewatch.backup.announce import announce
 from tidewatch.backup.capture import Captured, capture_files, capture_postgres
 from tidewatch.backup.context import BackupContext
 from tidewatch.backup.lock import source_lock
@@ -66,10 +67,15 @@ def stage(ctx: BackupContext, source: str, run: RunRef, *, schedule: str | None 
     one's result, whatever has become of that backup since.
 
     A region that fails is left behind; when none is left, or the source fails, the attempt is recorded as
-    failed and the error raised. Raises Busy while another process works on the source.
+    failed and the error raised. Raises Busy while another process works on the source. What forbids the
+    backup before it begins (residency, a missing key) is told as a notice too.
     """
-    planned = ctx.planned(source)
-    _ = ctx.recipients, ctx.signing_key  # a missing key must be told before an hour of reading
+    try:
+        planned = ctx.planned(source)
+        _ = ctx.recipients, ctx.signing_key  # a missing key must be told before an hour of reading
+    except TidewatchError as error:
+        announce(ctx.connect, messages.source_failed(source, run, error), ctx.now(), ctx.progress)
+        raise
     with source_lock(ctx, source) as conn:
         found = catalogue.find(conn, source, run.run_id)
         if found is not None and found.status != "staging":

@@ -18,6 +18,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from tidewatch.core.clock import require_utc
 from tidewatch.core.errors import (
     AlreadyExists,
+    ConfigError,
     ObjectMissing,
     RegionError,
     RegionMisconfigured,
@@ -53,6 +54,9 @@ class Address:
     connect_timeout_s: float = 5.0
     read_timeout_s: float = 60.0
     attempts: int = ATTEMPTS
+    fault: ConfigError | None = field(default=None, repr=False)
+    """Why there is no way to the store: every request raises it, so that one region's configuration is a
+    matter of this region alone."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,13 @@ class ObjectStore:
         from botocore.config import Config
 
         a = self._address
+        if (fault := a.fault) is not None:
+            raise RegionMisconfigured(
+                f"Region {self.region} cannot be reached: {fault.what}",
+                expected=fault.expected,
+                found=fault.found,
+                do=fault.do,
+            )
         config = Config(
             connect_timeout=a.connect_timeout_s,
             read_timeout=a.read_timeout_s,

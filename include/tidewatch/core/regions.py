@@ -92,16 +92,26 @@ class Region:
         return ObjectStore(self.name, self.address, self.config.bucket)
 
 
-def open_regions(file: RegionsFile, resolver: Resolver) -> list[Region]:
+def open_regions(file: RegionsFile, resolver: Resolver, *, strict: bool = True) -> list[Region]:
     """Every region of the file with its connection resolved.
 
     Raises MissingConnection, ConfigError, and RegionMisconfigured when two regions are one place: a copy
-    beside the copy protects against nothing.
+    beside the copy protects against nothing. Without `strict` a region whose connection is missing or wrong
+    is opened all the same and raises RegionMisconfigured at each request, as long as another one can be
+    opened: a backup goes to the regions that are left.
     """
     opened: list[Region] = []
     places: dict[tuple[str, str], str] = {}
+    faults: list[ConfigError] = []
     for config in file.regions:
-        address = _address(config, resolver)
+        try:
+            address = _address(config, resolver)
+        except ConfigError as fault:
+            if strict:
+                raise
+            faults.append(fault)
+            opened.append(Region(config, Address(None, "", "", "", fault=fault)))
+            continue
         place = (_server(address), config.bucket)
         if place in places:
             raise RegionMisconfigured(
@@ -112,6 +122,8 @@ def open_regions(file: RegionsFile, resolver: Resolver) -> list[Region]:
             )
         places[place] = config.name
         opened.append(Region(config, address))
+    if len(faults) == len(opened):
+        raise faults[0]
     return opened
 
 

@@ -12,13 +12,17 @@ from airflow.sdk import Context, get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from tidewatch.backup import heal as healing
+from tidewatch.backup import messages
 from tidewatch.backup import probe as probing
 from tidewatch.backup import run as backup
+from tidewatch.backup.announce import announce
 from tidewatch.backup.context import BackupContext, build_context
 from tidewatch.core.clock import utc_now
-from tidewatch.core.errors import Busy, RegionMisconfigured
+from tidewatch.core.database import Connection, connect
+from tidewatch.core.errors import Busy, RegionMisconfigured, TidewatchError
 from tidewatch.core.redaction import install_log_redaction
 from tidewatch.core.settings import load_settings
+from tidewatch.notices.notice import Notice
 from tidewatch.orchestration.assets import BACKUPS, backup_asset
 from tidewatch.orchestration.connections import from_airflow
 from tidewatch.vault import catalogue
@@ -31,7 +35,11 @@ T = TypeVar("T")
 def plan() -> list[str]:
     """The sources to back up. Each is planned again by its own task, so that one source whose plan the
     residency policy forbids does not keep the others from their backup."""
-    return [source.name for source in _context().sources.sources]
+    try:
+        return [source.name for source in _context().sources.sources]
+    except TidewatchError as error:
+        _announce(messages.run_failed(_run_of(get_current_context()), error))
+        raise
 
 
 def stage(source: str) -> str:
@@ -39,7 +47,12 @@ def stage(source: str) -> str:
     _call_it(source)
     airflow = get_current_context()
     run, schedule = _run_of(airflow), _schedule(airflow)
-    staged = _unless_busy(lambda: backup.stage(_context(), source, run, schedule=schedule))
+    try:
+        staged = _unless_busy(lambda: backup.stage(_context(), source, run, schedule=schedule))
+    except TidewatchError as error:
+        if error.retryable and airflow["ti"].try_number > airflow["ti"].max_tries:
+            _announce(messages.source_given_up(source, run, error))
+        raise
     log.info("%s is staged: %s", staged.backup_id, staged.as_dict())
     return staged.backup_id
 
@@ -113,6 +126,17 @@ def _run_of(airflow: Context) -> backup.RunRef:
 def _context() -> BackupContext:
     install_log_redaction()
     return build_context(load_settings(), from_airflow, clock=utc_now, progress=log.info)
+
+
+def _announce(notice: Notice) -> None:
+    """Told by the run's last task. Needs the warehouse only: the rest of the configuration may be what is
+    wrong."""
+
+    def warehouse() -> Connection:
+        dsn = from_airflow(load_settings().warehouse_connection).postgres_dsn()
+        return connect(dsn, application_name="tidewatch backup")
+
+    announce(warehouse, notice, utc_now(), log.info)
 
 
 def _unless_busy(step: Callable[[], T]) -> T:
