@@ -48,8 +48,8 @@ def stack_home() -> Iterator[Path]:
 
 def _remove(home: Path) -> None:
     """End the servers of a session, this one's or a killed one's, and remove its directory."""
-    if (home / "pg").is_dir():  # a session may have been killed before it had one
-        LocalPostgres(home / "pg").destroy()
+    for server in home.glob("pg*"):  # a session may have been killed before it had one
+        LocalPostgres(server).destroy()
     for region in sorted((home / "regions").glob("*")):
         LocalRegion(region.name, region).stop()
     shutil.rmtree(home, ignore_errors=True)

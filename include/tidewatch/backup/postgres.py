@@ -130,7 +130,7 @@ def _supported(version: int, dsn: str) -> int:
         raise SourceError(
             f"The server of {describe(dsn)} is too old",
             expected=f"PostgreSQL {OLDEST_SERVER} or newer",
-            found=f"version number {version}",
+            found=f"version {version // 10000}.{version % 10000}",
             do="upgrade the server; PostgreSQL no longer maintains it",
         )
     return version

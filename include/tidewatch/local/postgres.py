@@ -44,6 +44,7 @@ _SETTINGS = {
     "log_min_error_statement": "panic",
     "log_checkpoints": "off",
 }
+_BUILTIN_LOCALE = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 
 
 class LocalPostgres:
@@ -56,8 +57,11 @@ class LocalPostgres:
         *,
         fsync: bool = True,
         max_connections: int = 100,
+        server_binaries: Path | None = None,
     ) -> None:
+        """`server_binaries`: directory with initdb and postgres of another version than the wheel's."""
         self.home = home.resolve()
+        self._server_binaries = server_binaries
         self.log = self.home / "postgres.log"
         self._fsync = fsync
         self._max_connections = max_connections
@@ -69,7 +73,7 @@ class LocalPostgres:
 
     @property
     def bin_dir(self) -> Path:
-        """Directory of pg_dump, pg_restore and their like."""
+        """Directory of pg_dump, pg_restore and their like: the wheel's, whatever the server is."""
         return pgbinaries.wheel_binaries()
 
     @property
@@ -116,7 +120,7 @@ class LocalPostgres:
         """Start, or adopt the server that already runs on this data; recovers after any kind of death."""
         self.home.mkdir(parents=True, exist_ok=True)
         identity = pgbinaries.other_identity()
-        binaries = pgbinaries.usable_binaries(self.bin_dir, identity)
+        binaries = pgbinaries.usable_binaries(self._server_binaries or self.bin_dir, identity)
         self._data = self._choose_data(identity)
         self._check_password()
         if not self._data.exists():
@@ -236,11 +240,10 @@ class LocalPostgres:
                     f"--pwfile={password_file}",
                     "--auth=scram-sha-256",
                     "--encoding=UTF8",
-                    "--locale-provider=builtin",
-                    "--builtin-locale=C.UTF-8",
                     "--locale=C",
+                    # Servers before 17 have no provider of their own, and C is on every machine.
+                    *([] if self._server_binaries else _BUILTIN_LOCALE),
                     "--no-sync",
-                    "--no-instructions",
                 ],
                 env=_clean_environment(),
                 cwd="/",
