@@ -8,6 +8,7 @@ import argparse
 import fcntl
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -105,10 +106,23 @@ def _make_importable() -> None:
     """`import tidewatch` and the command `tidewatch`, from this checkout: an edit is live at once."""
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     site = VENV / "lib" / version / "site-packages"
-    (site / "tidewatch.pth").write_text(f"{PROJECT / 'include'}\n")
+    (site / "tidewatch.pth").write_text(path_line(PROJECT / "include"), encoding="ascii")
     command = VENV / "bin" / "tidewatch"
-    command.write_text(f"#!{PYTHON}\nimport sys\nfrom tidewatch.cli import main\nsys.exit(main())\n")
+    command.write_bytes(command_file(PYTHON))
     command.chmod(0o755)
+
+
+def path_line(folder: Path) -> str:
+    """The line of a .pth file. Python reads such a file in the encoding of the locale: with LC_ALL=C a path
+    in Chinese, written as it is, keeps Python from starting at all."""
+    text = str(folder)
+    return f"{text}\n" if text.isascii() else f"import sys; sys.path.append({text!a})\n"
+
+
+def command_file(python: Path) -> bytes:
+    """The command `tidewatch`. A `#!` line ends at a blank and knows no quotes, so a shell starts Python."""
+    shell = f"#!/bin/sh\n'''exec' {shlex.quote(str(python))} \"$0\" \"$@\"\n' '''\n"
+    return os.fsencode(shell + "import sys\nfrom tidewatch.cli import main\nsys.exit(main())\n")
 
 
 def _fingerprint(files: list[Path]) -> str:

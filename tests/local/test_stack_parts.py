@@ -17,12 +17,13 @@ from rich.console import Console
 from tidewatch.core.errors import ConfigError
 from tidewatch.core.settings import Settings
 from tidewatch.core.signing import SigningKey, VerifyKey
-from tidewatch.local import databases
+from tidewatch.local import databases, processes
 from tidewatch.local.__main__ import main
-from tidewatch.local.airflow import LocalAirflow
-from tidewatch.local.demo import _region_cell
+from tidewatch.local.airflow import DAEMONS, LocalAirflow
+from tidewatch.local.demo import _region_cell, require_alive
 from tidewatch.local.keys import ensure_keys
 from tidewatch.local.postgres import LocalPostgres
+from tidewatch.local.processes import StackError
 from tidewatch.local.rest import TaskState
 from tidewatch.local.stack import Stack, locked
 from tidewatch.local.tasklog import last_error, log_file
@@ -246,3 +247,19 @@ def test_a_region_cell_is_green_only_when_every_object_is_verified() -> None:
     with console.capture() as captured:
         console.print(_region_cell([]))
     assert captured.get().strip() == "nothing"
+
+
+def test_a_demonstration_does_not_wait_for_runs_when_the_scheduler_has_ended(tmp_path: Path) -> None:
+    airflow = LocalAirflow(tmp_path / "airflow", tmp_path)
+    for name in DAEMONS:
+        log = airflow.logs / f"{name}.log"
+        airflow.daemons[name] = processes.spawn(name, ["sleep", "60"], log=log, part=tmp_path)
+    try:
+        require_alive(airflow)
+        airflow.kill("scheduler")
+        with pytest.raises(StackError, match="scheduler has ended") as caught:
+            require_alive(airflow)
+        assert str(airflow.logs / "scheduler.log") in str(caught.value)
+        assert "run the same command again" in str(caught.value)
+    finally:
+        processes.stop_strays(tmp_path)

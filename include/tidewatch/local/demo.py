@@ -21,8 +21,8 @@ from tidewatch.core.progress import human_bytes
 from tidewatch.core.regions import RegionsFile
 from tidewatch.core.settings import load_settings
 from tidewatch.core.sources import SourcesFile
-from tidewatch.local import databases
-from tidewatch.local.airflow import LOGIN
+from tidewatch.local import databases, processes
+from tidewatch.local.airflow import DAEMONS, LOGIN, LocalAirflow
 from tidewatch.local.console import print_login, reporter, waiting
 from tidewatch.local.processes import StackError
 from tidewatch.local.rest import FINISHED, AirflowApi, TaskState
@@ -67,9 +67,9 @@ def demonstrate(console: Console, *, scale: float, minutes: float) -> int:
         deadline = time.monotonic() + minutes * 60
         console.print("\nThe scheduler takes over:")
         runs = [_begin_run(api, "probe_regions"), _begin_run(api, BACKUP_DAG)]
-        _watch(console, api, runs, deadline)
+        _watch(console, stack.airflow, api, runs, deadline)
         runs.append(_begin_run(api, "heal_copies"))
-        _watch(console, api, runs[-1:], deadline)
+        _watch(console, stack.airflow, api, runs[-1:], deadline)
     finally:
         api.close()
     failures = _show_failures(console, stack, api, runs)
@@ -120,10 +120,14 @@ def _begin_run(api: AirflowApi, dag_id: str) -> Run:
             if fresh:
                 return Run(dag_id, fresh[0])
             time.sleep(0.5)
-    return Run(dag_id, api.trigger(dag_id))
+    # An interrupted demonstration left a run that has not begun: one more behind it would only be waited for.
+    waiting = [run_id for run_id in api.run_ids(dag_id)[:5] if api.run_state(dag_id, run_id) == "queued"]
+    return Run(dag_id, waiting[-1] if waiting else api.trigger(dag_id))
 
 
-def _watch(console: Console, api: AirflowApi, runs: list[Run], deadline: float) -> None:
+def _watch(
+    console: Console, airflow: LocalAirflow, api: AirflowApi, runs: list[Run], deadline: float
+) -> None:
     """Until every run has finished; a line for each task that begins or ends, a spinner at a terminal."""
     with _spinner(console, runs):
         while pending := [run for run in runs if run.state not in FINISHED]:
@@ -133,6 +137,7 @@ def _watch(console: Console, api: AirflowApi, runs: list[Run], deadline: float) 
                 _show_changes(console, api, run)
                 if run.state == "queued" and not run.behind:
                     _show_queue(console, api, run)
+            require_alive(airflow)
             if time.monotonic() > deadline:
                 raise StackError(
                     "The runs did not finish in time",
@@ -141,6 +146,19 @@ def _watch(console: Console, api: AirflowApi, runs: list[Run], deadline: float) 
                     do="they go on by themselves: look at Airflow's page, or give more time with --minutes",
                 )
             time.sleep(_POLL_SECONDS)
+
+
+def require_alive(airflow: LocalAirflow) -> None:
+    """Raises StackError when a part of Airflow has ended: without it the runs would never finish."""
+    for name in DAEMONS:
+        if not airflow.running(name):
+            log = airflow.logs / f"{name}.log"
+            raise StackError(
+                f"Airflow's {name} has ended while the runs were at work",
+                expected="it to run until `make down`",
+                found=f"no such process; the last lines of {log}:\n{processes.tail(log)}\n",
+                do="run the same command again: it starts what is missing, and the runs go on",
+            )
 
 
 def _show_queue(console: Console, api: AirflowApi, run: Run) -> None:

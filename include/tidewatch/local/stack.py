@@ -68,6 +68,9 @@ class Stack:
                 (self.home / name).mkdir(mode=0o700, exist_ok=True)  # copies of the data: for nobody else
             ensure_keys(self.home)
         with _step(report, "PostgreSQL", lambda: f"127.0.0.1:{self.postgres.port}"):
+            if not self.postgres.running():
+                # Airflow that outlived its database ends some time later; who starts now would count on it.
+                self.airflow.stop()
             self.postgres.start()
             databases.ensure(self.postgres, self.home)
         self.airflow.choose_port()
