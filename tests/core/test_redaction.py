@@ -152,6 +152,9 @@ def handler() -> Iterator[io.StringIO]:
     stream = io.StringIO()
     logger = logging.getLogger("tidewatch.test.redaction")
     logger.propagate = False
+    # Airflow's logging set-up, in another test of this process, silences loggers that exist already.
+    logger.disabled = False
+    logger.setLevel(logging.INFO)
     handler = logging.StreamHandler(stream)
     logger.addHandler(handler)
     install_log_redaction()
