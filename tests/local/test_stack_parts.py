@@ -14,10 +14,11 @@ import pytest
 from pyrage import decrypt, encrypt, x25519
 from rich.console import Console
 
+from tidewatch.core.database import connect, migrate
 from tidewatch.core.errors import ConfigError
 from tidewatch.core.settings import Settings
 from tidewatch.core.signing import SigningKey, VerifyKey
-from tidewatch.local import databases, processes
+from tidewatch.local import databases, demo, processes
 from tidewatch.local.__main__ import main
 from tidewatch.local.airflow import DAEMONS, LocalAirflow
 from tidewatch.local.demo import _region_cell, require_alive
@@ -263,3 +264,59 @@ def test_a_demonstration_does_not_wait_for_runs_when_the_scheduler_has_ended(tmp
         assert "run the same command again" in str(caught.value)
     finally:
         processes.stop_strays(tmp_path)
+
+
+class _FailedRuns:
+    """Airflow's API at which every run has failed; after `close` it answers nothing, as a client does."""
+
+    closed = False
+
+    def __init__(self, *_: object) -> None:
+        self.ids = ["earlier"]
+
+    def __getattribute__(self, name: str) -> Any:
+        if object.__getattribute__(self, "closed"):
+            raise RuntimeError(f"{name} of a client that has been closed")
+        return object.__getattribute__(self, name)
+
+    def dag_ids(self) -> set[str]:
+        return {"back_up_sources", "heal_copies", "probe_regions"}
+
+    def run_ids(self, dag_id: str) -> list[str]:
+        return self.ids
+
+    def unpause(self, dag_id: str) -> bool:
+        return False
+
+    def trigger(self, dag_id: str) -> str:
+        return "now"
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        return "failed"
+
+    def tasks(self, dag_id: str, run_id: str) -> list[TaskState]:
+        return [task_at(state="failed")]
+
+    def returned(self, dag_id: str, run_id: str, task_id: str) -> list[str]:
+        return []
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_demonstration_whose_runs_failed_ends_with_1_and_names_the_tasks(
+    prepared: tuple[LocalPostgres, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, home = prepared
+    with connect(databases.dsn(server, home, "tidewatch"), application_name="tests") as conn:
+        migrate(conn, Settings().sql_dir / "migrations")
+    monkeypatch.setenv("TIDEWATCH_HOME", str(home))
+    monkeypatch.setattr(demo, "AirflowApi", _FailedRuns)
+    monkeypatch.setattr(Stack, "begin", lambda *_: None)
+    monkeypatch.setattr(Stack, "finish", lambda *_: None)
+    monkeypatch.setattr(demo, "_seed", lambda *_: None)
+    monkeypatch.setattr(demo, "require_alive", lambda *_: None)
+    monkeypatch.setattr(LocalAirflow, "password", "unused")
+    console = Console(record=True, width=200)
+    assert demo.demonstrate(console, scale=1.0, minutes=1.0) == 1
+    assert "failed" in console.export_text()

@@ -61,8 +61,7 @@ def demonstrate(console: Console, *, scale: float, minutes: float) -> int:
         stack.begin(report)
         _seed(stack, scale, report)
         stack.finish(report)
-    api = AirflowApi(stack.airflow.url, LOGIN, stack.airflow.password)
-    try:
+    with contextlib.closing(AirflowApi(stack.airflow.url, LOGIN, stack.airflow.password)) as api:
         _wait_for_dags(api, stack)
         deadline = time.monotonic() + minutes * 60
         console.print("\nThe scheduler takes over:")
@@ -70,9 +69,7 @@ def demonstrate(console: Console, *, scale: float, minutes: float) -> int:
         _watch(console, stack.airflow, api, runs, deadline)
         runs.append(_begin_run(api, "heal_copies"))
         _watch(console, stack.airflow, api, runs[-1:], deadline)
-    finally:
-        api.close()
-    failures = _show_failures(console, stack, api, runs)
+        failures = _show_failures(console, stack, api, runs)
     sealed = _show_backups(console, stack, next(r.run_id for r in runs if r.dag_id == BACKUP_DAG))
     print_login(console, stack)
     console.print(f"[dim]{time.monotonic() - started:.0f} s in all[/]")
