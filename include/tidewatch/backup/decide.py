@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from tidewatch.backup.context import BackupContext
-from tidewatch.backup.lock import source_lock
+from tidewatch.backup.lock import backup_lock
 from tidewatch.backup.prove import Task, in_parallel, lock, retain_until
 from tidewatch.core.canonical import sha256_hex
 from tidewatch.core.clock import iso
@@ -20,7 +20,7 @@ from tidewatch.core.regions import Region
 from tidewatch.evidence import ledger, schemas
 from tidewatch.vault import catalogue
 from tidewatch.vault.catalogue import Backup
-from tidewatch.vault.layout import BackupPath, source_of
+from tidewatch.vault.layout import BackupPath
 from tidewatch.vault.signed import open_signed, sign_document
 
 DOCUMENT = "decision"
@@ -41,7 +41,7 @@ def decide(ctx: BackupContext, backup_id: str, *, accept: bool, by: str, reason:
             found="no " + ("person" if not by else "reason"),
             do="give both: --by NAME --reason TEXT",
         )
-    with source_lock(ctx, source_of(backup_id)) as conn:
+    with backup_lock(ctx, backup_id) as conn:
         row = catalogue.get(conn, backup_id)
         copies = catalogue.copies(conn, backup_id)
         conn.commit()

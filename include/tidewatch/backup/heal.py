@@ -16,7 +16,7 @@ from datetime import datetime
 from tidewatch.backup import messages, records
 from tidewatch.backup.commit import place_manifest
 from tidewatch.backup.context import BackupContext
-from tidewatch.backup.lock import source_lock
+from tidewatch.backup.lock import backup_lock
 from tidewatch.backup.prove import prove_object, retain_until
 from tidewatch.core.canonical import sha256_hex
 from tidewatch.core.database import Connection
@@ -29,13 +29,13 @@ from tidewatch.core.errors import (
     TidewatchError,
 )
 from tidewatch.core.objectstore import Multipart
-from tidewatch.core.regions import Region
+from tidewatch.core.regions import Region, check_residency
 from tidewatch.evidence import ledger
 from tidewatch.notices import outbox
 from tidewatch.notices.notice import Notice
-from tidewatch.vault import catalogue
+from tidewatch.vault import catalogue, damage
 from tidewatch.vault.catalogue import Backup, Copy
-from tidewatch.vault.layout import BackupPath, region_key, source_of
+from tidewatch.vault.layout import BackupPath, region_key
 from tidewatch.vault.manifest import Manifest, ObjectEntry, ReadBack, open_manifest
 
 _WITH_MANIFEST = ("sealed", "degraded", "suspect", "accepted", "rejected")
@@ -74,7 +74,7 @@ def heal(ctx: BackupContext, backup_id: str) -> Healed:
     Raises NotFound (no such backup, or one without a manifest), Busy, and RegionUnavailable when no region
     can give the signed manifest. What a target refuses is a problem of that target, not an error.
     """
-    with source_lock(ctx, source_of(backup_id)) as conn:
+    with backup_lock(ctx, backup_id) as conn:
         row = catalogue.get(conn, backup_id)
         if row.status not in _WITH_MANIFEST:
             raise NotFound(
@@ -89,7 +89,8 @@ def heal(ctx: BackupContext, backup_id: str) -> Healed:
         if not lacking:
             return Healed(backup_id, _close(ctx, conn, row), (), {})
         origins = [r for r in ctx.regions if r.name in {c.region for c in copies} - set(lacking)]
-        manifest, signed = _manifest_from(ctx, row, origins)
+        # Any region may give the manifest, also one whose copy is in doubt: its digest is known.
+        manifest, signed = _manifest_from(ctx, row, [*origins, *(r for r in ctx.regions if r not in origins)])
         work = _Work(ctx, conn, row, manifest, signed, origins)
         return _heal_all(work, lacking)
 
@@ -105,6 +106,7 @@ def _heal_all(work: _Work, lacking: Sequence[str]) -> Healed:
         try:
             _heal_region(work, here[name])
             healed.append(name)
+            work.origins.append(here[name])
         except TidewatchError as error:
             problems[name] = f"{error.what} ({error.found})"
             work.ctx.progress(f"{work.row.source}: {name} is not healed: {problems[name]}")
@@ -128,8 +130,8 @@ def _manifest_from(ctx: BackupContext, row: Backup, origins: Sequence[Region]) -
             found.append(f"{region.name}: {error.found}")
     raise RegionUnavailable(
         f"No region gives the manifest of {row.backup_id}",
-        expected=f"manifest.json with SHA-256 {row.manifest_sha256} in a region whose copy is verified",
-        found="; ".join(found) or "no region with a verified copy",
+        expected=f"manifest.json with SHA-256 {row.manifest_sha256} in any region",
+        found="; ".join(found) or "no region",
         do="bring one of these regions back; healing tries again every hour",
     )
 
@@ -139,6 +141,7 @@ def _manifest_from(ctx: BackupContext, row: Backup, origins: Sequence[Region]) -
 
 def _heal_region(work: _Work, target: Region) -> None:
     ctx, manifest, began = work.ctx, work.manifest, work.ctx.now()
+    _require_allowed(ctx, manifest, target)
     until = retain_until(target, manifest.ended_at or manifest.started_at, began)
     answers: list[ReadBack] = []
     used: set[str] = set()
@@ -166,6 +169,13 @@ def _heal_region(work: _Work, target: Region) -> None:
     _record_healed(work, target, answers, placed, origin, began)
 
 
+def _require_allowed(ctx: BackupContext, manifest: Manifest, target: Region) -> None:
+    """The policy may have become stricter since the backup. Raises ResidencyError."""
+    classes = {manifest.data_class, *(s.data_class for s in ctx.sources.sources if s.name == manifest.source)}
+    for data_class in sorted(classes):
+        check_residency(data_class, [target.config], ctx.regions_file)
+
+
 def _there_already(
     ctx: BackupContext, target: Region, entry: ObjectEntry, key: str, until: datetime
 ) -> ReadBack | None:
@@ -189,7 +199,7 @@ def _transfer(work: _Work, target: Region, entry: ObjectEntry, key: str) -> str:
         except _WrongBytes as error:
             found.append(f"{origin.name}: {error}")
             _mark_damaged(work, origin, source_key, str(error))
-        except ObjectMissing:
+        except _OriginLost:
             found.append(f"{origin.name}: no such object")
             _mark_damaged(work, origin, source_key, "the object is gone")
         except _OriginGone as error:
@@ -206,6 +216,10 @@ def _transfer(work: _Work, target: Region, entry: ObjectEntry, key: str) -> str:
 
 class _WrongBytes(Exception):
     """An origin gave bytes that are not the object's."""
+
+
+class _OriginLost(Exception):
+    """An origin does not have the object it once showed."""
 
 
 class _OriginGone(Exception):
@@ -253,8 +267,9 @@ def _parts(origin: Region, key: str, size: int) -> Iterator[bytes]:
             while len(buffer) >= size:
                 yield bytes(buffer[:size])
                 del buffer[:size]
-    except ObjectMissing:
-        raise
+    except ObjectMissing as error:
+        # A word of its own: the target, too, can say that something is missing.
+        raise _OriginLost from error
     except TidewatchError as error:
         raise _OriginGone(f"{error.what} ({error.found})") from error
     if buffer:
@@ -290,11 +305,7 @@ def _record_healed(
     for answer in answers:
         catalogue.set_copy(conn, Copy.from_read_back(backup_id, target.name, answer))
     catalogue.set_copy(conn, placed)
-    missing = {c.region for c in catalogue.copies(conn, backup_id) if c.state != "verified"}
-    status = catalogue.get(conn, backup_id).status
-    if status == "degraded" and not missing:
-        catalogue.healed(conn, backup_id, now=now)
-        status = "sealed"
+    status = _sealed_if_whole(work.ctx, conn, catalogue.get(conn, backup_id))
     # A decision does not change what the manifest says of the backup.
     verdict = status if status in ("sealed", "degraded") else str(work.manifest.verdict)
     body = records.copy_healed(
@@ -335,9 +346,7 @@ def _record_damage(work: _Work) -> None:
         return
     conn, backup_id, now = work.conn, work.row.backup_id, work.ctx.now()
     for copy in work.damaged:
-        catalogue.set_copy(conn, copy)
-    if catalogue.get(conn, backup_id).status == "sealed":
-        catalogue.damaged(conn, backup_id, now=now)
+        damage.object_damaged(conn, copy, now=now)
     for notice in work.notices:
         outbox.post(conn, notice, now)
     for copy in work.damaged:
@@ -352,10 +361,18 @@ def _record_damage(work: _Work) -> None:
 
 
 def _close(ctx: BackupContext, conn: Connection, row: Backup) -> str:
-    """A degraded backup whose copies are all verified is sealed; else it stays what it is."""
-    if row.status == "degraded" and all(c.state == "verified" for c in catalogue.copies(conn, row.backup_id)):
-        catalogue.healed(conn, row.backup_id, now=ctx.now())
-        conn.commit()
-        return "sealed"
+    status = _sealed_if_whole(ctx, conn, row)
     conn.commit()
-    return row.status
+    return status
+
+
+def _sealed_if_whole(ctx: BackupContext, conn: Connection, row: Backup) -> str:
+    """A degraded backup that is verified wherever it must be is sealed, as a new one would be; else it stays
+    what it is. A region that is no longer configured is missed for ever: nobody said that it was optional.
+    """
+    optional = {r.name for r in ctx.regions if not r.config.required}
+    states = {c.state for c in catalogue.copies(conn, row.backup_id) if c.region not in optional}
+    if row.status != "degraded" or states != {"verified"}:
+        return row.status
+    catalogue.healed(conn, row.backup_id, now=ctx.now(), optional=optional)
+    return "sealed"

@@ -1,4 +1,6 @@
-"""One worker per source. The lock lives in a session of the database and ends with it, also by kill -9."""
+"""One worker per source, one per finished backup. The lock lives in a session of the database and ends with
+it, also by kill -9.
+"""
 
 import contextlib
 import time
@@ -9,16 +11,43 @@ import psycopg
 from tidewatch.backup.context import BackupContext
 from tidewatch.core.database import Connection, try_lock
 from tidewatch.core.errors import Busy, TidewatchError
+from tidewatch.vault import catalogue
+from tidewatch.vault.manifest import RunRef
 
 PATIENCE_SECONDS = 3.0
 """A killed holder's session takes the server a moment to notice."""
 
 
-@contextlib.contextmanager
-def source_lock(ctx: BackupContext, source: str) -> Iterator[Connection]:
-    """The warehouse session that holds the lock of `source`. Raises Busy.
+def source_lock(ctx: BackupContext, source: str) -> contextlib.AbstractContextManager[Connection]:
+    """The warehouse session that holds the lock of `source`, for making a backup of it. Raises Busy."""
+    return _lock(ctx, f"tidewatch.backup.{source}", f"Source {source}")
 
-    All writes of the holder go through this session: had it lost the lock, it would have lost the session
+
+def backup_lock(ctx: BackupContext, backup_id: str) -> contextlib.AbstractContextManager[Connection]:
+    """The warehouse session that holds the lock of a committed backup, for healing it and deciding on it.
+    Raises Busy.
+
+    Not that of its source: copying an old backup takes long, and must not cost the source today's.
+    """
+    return _lock(ctx, f"tidewatch.backup.{backup_id}", f"Backup {backup_id}")
+
+
+def other_run_at_work(ctx: BackupContext, source: str, run: RunRef) -> str | None:
+    """The attempt of another run than `run` that reads `source` now; for a caller that met Busy.
+
+    None when whoever holds the lock does not do the work of `run`: it is an earlier attempt of the same run
+    whose end nobody has seen, or it finishes another backup.
+    """
+    with ctx.connect() as conn:
+        rows = catalogue.list_backups(conn, source=source, statuses=["staging"])
+    if any(row.run.run_id == run.run_id for row in rows):
+        return None
+    return rows[0].backup_id if rows else None
+
+
+@contextlib.contextmanager
+def _lock(ctx: BackupContext, name: str, what: str) -> Iterator[Connection]:
+    """All writes of the holder go through this session: had it lost the lock, it would have lost the session
     too, and the write fails instead of meeting another holder's.
     """
     conn = ctx.connect()
@@ -27,11 +56,11 @@ def source_lock(ctx: BackupContext, source: str) -> Iterator[Connection]:
         if conn.info.server_version >= 140000:
             conn.execute("select set_config('idle_session_timeout', '0', false)")
         until = time.monotonic() + PATIENCE_SECONDS
-        while not try_lock(conn, f"tidewatch.backup.{source}"):
+        while not try_lock(conn, name):
             conn.commit()
             if time.monotonic() > until:
                 raise Busy(
-                    f"Source {source} is being worked on by another run",
+                    f"{what} is being worked on by another run",
                     expected="one run at a time",
                     found="its lock is held by another session",
                     do="nothing: the other run does the work; "
@@ -57,5 +86,11 @@ def _warehouse_failed(error: psycopg.Error) -> TidewatchError:
 
 class WarehouseFailed(TidewatchError):
     """The database of the catalogue and the ledger failed in the middle of the work."""
+
+    retryable = True
+
+
+class NotOurTurn(Busy):
+    """Work that only this run does has to wait until somebody else lets go."""
 
     retryable = True

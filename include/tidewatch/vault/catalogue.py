@@ -1,4 +1,4 @@
-"""The catalogue: which backups there are and how far each has come. All SQL on schema `vault` is here.
+"""The catalogue: which backups there are and how far each has come. All SQL on schema `vault` is here and in `damage.py`.
 
 It is a cache: what counts lies in the regions, and `adopt` puts a manifest found there back into it. Every
 function works inside the caller's transaction and may be called again with the same arguments: the second
@@ -228,11 +228,11 @@ def abandon_dead(conn: Connection, source: str, run_id: str | None = None, *, no
     return sorted(row["backup_id"] for row in rows)
 
 
-def healed(conn: Connection, backup_id: str, *, now: datetime) -> None:
-    """A degraded backup is now verified in every region that it has rows for. Raises IntegrityError while a
-    copy is not verified: a backup is called whole only by what was read back."""
+def healed(conn: Connection, backup_id: str, *, now: datetime, optional: Collection[str] = ()) -> None:
+    """A degraded backup is now verified in every region that it has rows for, `optional` ones left aside.
+    Raises IntegrityError otherwise: a backup is called whole only by what was read back."""
     row = _lock(conn, backup_id)
-    missing = [c for c in copies(conn, backup_id) if c.state != "verified"]
+    missing = [c for c in copies(conn, backup_id) if c.state != "verified" and c.region not in optional]
     if missing:
         raise IntegrityError(
             f"Backup {backup_id} is not whole yet",
