@@ -17,6 +17,7 @@ from tidewatch.backup import probe as probing
 from tidewatch.backup import run as backup
 from tidewatch.backup.announce import announce
 from tidewatch.backup.context import BackupContext, build_context
+from tidewatch.backup.lock import NotOurTurn, other_run_at_work
 from tidewatch.core.clock import utc_now
 from tidewatch.core.database import Connection, connect
 from tidewatch.core.errors import Busy, RegionMisconfigured, TidewatchError
@@ -47,20 +48,27 @@ def stage(source: str) -> str:
     _call_it(source)
     airflow = get_current_context()
     run, schedule = _run_of(airflow), _schedule(airflow)
-    try:
-        staged = _unless_busy(lambda: backup.stage(_context(), source, run, schedule=schedule))
-    except TidewatchError as error:
-        if error.retryable and airflow["ti"].try_number > airflow["ti"].max_tries:
-            _announce(messages.source_given_up(source, run, error))
-        raise
+    staged = _told(source, lambda: _stage(source, run, schedule))
     log.info("%s is staged: %s", staged.backup_id, staged.as_dict())
     return staged.backup_id
 
 
+def _stage(source: str, run: backup.RunRef, schedule: str | None) -> backup.Staged:
+    """A source that another run reads is left to it: this one ends clean and doubles nothing."""
+    context = _context()
+    try:
+        return backup.stage(context, source, run, schedule=schedule)
+    except Busy as busy:
+        if other := other_run_at_work(context, source, run):
+            raise AirflowSkipException(f"{busy} Its backup is {other}.") from busy
+        raise
+
+
 def gate(backup_id: str) -> str:
     """Prove the copies and judge; raises GateFailed for a suspect backup."""
-    _call_it(source_of(backup_id))
-    verdict = _unless_busy(lambda: backup.judge(_context(), backup_id))
+    source = source_of(backup_id)
+    _call_it(source)
+    verdict = _told(source, lambda: backup.judge(_context(), backup_id))
     verdict.raise_if_failed()
     return backup_id
 
@@ -69,7 +77,7 @@ def publish(backup_id: str) -> dict[str, Any]:
     """Write the manifest and the verdict; tell whoever follows the asset `backup.<source>`."""
     source = source_of(backup_id)
     _call_it(source)
-    outcome = _unless_busy(lambda: backup.commit(_context(), backup_id))
+    outcome = _told(source, lambda: backup.commit(_context(), backup_id))
     extra: dict[str, Any] = {
         "backup_id": backup_id,
         "verdict": outcome.verdict,
@@ -89,7 +97,10 @@ def find_degraded() -> list[str]:
 def heal(backup_id: str) -> dict[str, Any]:
     """Complete the copies of one backup."""
     get_current_context()["backup_id"] = backup_id  # type: ignore[typeddict-unknown-key]
-    return asdict(_unless_busy(lambda: healing.heal(_context(), backup_id)))
+    try:
+        return asdict(healing.heal(_context(), backup_id))
+    except Busy as busy:  # another healer, or a person deciding: the next hour will do
+        raise AirflowSkipException(str(busy)) from busy
 
 
 def list_regions() -> list[str]:
@@ -139,12 +150,25 @@ def _announce(notice: Notice) -> None:
     announce(warehouse, notice, utc_now(), log.info)
 
 
-def _unless_busy(step: Callable[[], T]) -> T:
-    """A source that another run works on is left to it: this run ends clean and doubles nothing."""
+def _told(source: str, step: Callable[[], T]) -> T:
+    """Nobody else does this step for this run: while it is kept out it is tried again, never skipped. When
+    Airflow will not try again, somebody is told."""
     try:
-        return step()
-    except Busy as busy:
-        raise AirflowSkipException(str(busy)) from busy
+        try:
+            return step()
+        except Busy as busy:
+            raise NotOurTurn(
+                busy.what,
+                expected=busy.expected,
+                found=busy.found,
+                do="nothing at once, it is tried again; if it fails for good, find the session that holds "
+                "the lock (pg_locks, type advisory), then clear this task",
+            ) from busy
+    except TidewatchError as error:
+        airflow = get_current_context()
+        if error.retryable and airflow["ti"].try_number > airflow["ti"].max_tries:
+            _announce(messages.source_given_up(source, _run_of(airflow), error))
+        raise
 
 
 def _call_it(source: str) -> None:
