@@ -20,7 +20,7 @@ from tidewatch.backup.context import BackupContext
 from tidewatch.backup.gate import GateVerdict
 from tidewatch.backup.lock import source_lock
 from tidewatch.backup.plan import PlannedSource
-from tidewatch.backup.prove import Task, in_parallel, lock, prove, retain_until
+from tidewatch.backup.prove import Task, in_parallel, lock, prove, retain_until, strong_enough
 from tidewatch.backup.verdict import Outcome, outcome_of, record, require_a_copy
 from tidewatch.core.canonical import sha256_hex
 from tidewatch.core.database import Connection
@@ -138,7 +138,7 @@ def _final(
 ) -> Manifest:
     verified = {c.region for c in copies if c.state == "verified"}
     verdict = "suspect" if not gate.passed else "sealed" if set(planned.required) <= verified else "degraded"
-    now = ctx.now()
+    now = max(ctx.now(), draft.ended_at or draft.started_at)  # a clock may be set back; signed is signed
     head = anchor.sign_head(ledger.head(conn), ctx.signing_key, now)
     return Manifest.model_validate(
         {
@@ -189,6 +189,8 @@ def place_manifest(
         problem = f"manifest: expected SHA-256 {sha256_hex(signed)}, found {sha256_hex(found)}"
     elif head.retain_until is None or head.retain_until < until.replace(microsecond=0):
         problem = f"manifest: expected a lock until {until.isoformat()}, found {head.retain_until or 'none'}"
+    elif not strong_enough(head.lock_mode, region.config.lock_mode):
+        problem = f"manifest: expected lock mode {region.config.lock_mode}, found {head.lock_mode or 'none'}"
     return Copy(
         manifest.backup_id,
         region.name,

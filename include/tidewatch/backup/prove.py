@@ -123,12 +123,17 @@ def lock(region: Region, key: str, head: Head, until: datetime) -> None:
     """Lock the version that `head` describes until `until`, unless it is locked as strongly and as long."""
     wanted = region.config.lock_mode
     until = until.replace(microsecond=0)
-    strong = _STRENGTH.get(head.lock_mode, 0) >= _STRENGTH[wanted]
+    strong = strong_enough(head.lock_mode, wanted)
     if strong and head.retain_until is not None and head.retain_until >= until:
         return
     longest = max(until, head.retain_until) if head.retain_until is not None else until
     mode = head.lock_mode if strong and head.lock_mode is not None else wanted
     region.store.set_retention(key, head.version_id, mode, longest)
+
+
+def strong_enough(found: str | None, wanted: str) -> bool:
+    """Whether a lock of mode `found` keeps what `wanted` promises."""
+    return _STRENGTH.get(found, 0) >= _STRENGTH[wanted]
 
 
 def retain_until(region: Region, base: datetime, now: datetime) -> datetime:

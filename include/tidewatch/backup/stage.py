@@ -23,6 +23,7 @@ from tidewatch.backup import messages, records
 from tidewatch.backup.announce import announce
 from tidewatch.backup.capture import Captured, capture_files, capture_postgres
 from tidewatch.backup.context import BackupContext
+from tidewatch.backup.known import still_there
 from tidewatch.backup.lock import source_lock
 from tidewatch.backup.plan import PlannedSource
 from tidewatch.backup.upload import Uploader
@@ -126,7 +127,7 @@ def _attempt(
     else:
         known = catalogue.known_contents(conn, source.name, [r.name for r in planned.regions])
         conn.commit()
-        captured = capture_files(ctx, source, uploader, known)
+        captured = capture_files(ctx, source, uploader, still_there(known, planned.regions))
     draft = _draft(ctx, planned, backup_id, run, schedule, began, captured)
     ctx.progress(f"{source.name}: everything is sent")
     catalogue.mark_staged(conn, draft)
@@ -179,7 +180,7 @@ def _draft(
         policy=Policy(id=ctx.regions_file.policy_id, version=ctx.regions_file.policy_version),
         snapshot_at=captured.snapshot_at,
         started_at=began,
-        ended_at=ctx.now(),
+        ended_at=max(ctx.now(), began),  # a clock may be set back
         run=run,
         schedule=schedule,
         tools=tools,

@@ -10,7 +10,6 @@ from tidewatch.backup.context import BackupContext
 from tidewatch.backup.plan import PlannedSource
 from tidewatch.core.database import Connection
 from tidewatch.core.errors import RegionUnavailable
-from tidewatch.core.regions import Region
 from tidewatch.evidence import ledger, schemas
 from tidewatch.notices import outbox
 from tidewatch.vault import catalogue
@@ -127,11 +126,12 @@ def record(
     now = ctx.now()
     catalogue.commit(conn, manifest, sha256)
     missing = _missing(manifest, placed)
+    prefixes = {r.name: r.config.prefix for r in ctx.regions}
     for copy in placed.values():
         catalogue.set_copy(conn, copy)
     for entry in manifest.copies:
         if entry.state == "failed":
-            for copy in _failed_rows(ctx.region(entry.region), manifest, entry):
+            for copy in _failed_rows(prefixes.get(entry.region, ""), manifest, entry):
                 catalogue.set_copy(conn, copy)
     verdict = str(manifest.verdict)
     if verdict == "sealed" and set(planned.required) & set(missing):
@@ -159,15 +159,15 @@ def _missing(manifest: Manifest, placed: Mapping[str, Copy]) -> dict[str, str]:
     return missing | {r: c.error or "no manifest" for r, c in placed.items() if c.state != "verified"}
 
 
-def _failed_rows(region: Region, manifest: Manifest, entry: CopyEntry) -> list[Copy]:
+def _failed_rows(prefix: str, manifest: Manifest, entry: CopyEntry) -> list[Copy]:
     """Rows for everything a failed region lacks, the manifest included, so that healing knows what is
     left.
     """
     known = {o.key for o in entry.objects}
-    path = BackupPath(region.config.prefix, manifest.source, manifest.backup_id)
-    keys = [region_key(region.config.prefix, o.key) for o in manifest.objects] + [path.manifest_key]
+    path = BackupPath(prefix, manifest.source, manifest.backup_id)
+    keys = [region_key(prefix, o.key) for o in manifest.objects] + [path.manifest_key]
     error = (entry.error or "not verified")[:1000]
-    return [Copy(manifest.backup_id, region.name, k, "failed", error=error) for k in keys if k not in known]
+    return [Copy(manifest.backup_id, entry.region, k, "failed", error=error) for k in keys if k not in known]
 
 
 def tell_ledger(
@@ -182,7 +182,9 @@ def tell_ledger(
     now, regions = ctx.now(), {r.name: r for r in planned.regions}
     bodies: list[schemas.Body] = []
     for entry in manifest.copies:
-        region, copy = regions[entry.region], placed.get(entry.region)
+        region, copy = regions.get(entry.region), placed.get(entry.region)
+        if region is None:
+            continue  # removed from the configuration since the manifest was signed, which tells of it
         if entry.state == "verified" and copy is not None and copy.state == "verified":
             bodies.append(records.copy_verified(manifest, ctx.regions_file, region, entry.objects, now))
         else:
