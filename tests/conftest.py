@@ -18,7 +18,8 @@ import psycopg
 import pytest
 
 os.environ["GX_ANALYTICS_ENABLED"] = "false"
-for _name in [n for n in os.environ if n.startswith(("TIDEWATCH_", "AIRFLOW_CONN_"))]:
+_KEPT = {"TIDEWATCH_POSTGRES_DIR"}  # where tools/fetch_postgres.py put the older servers
+for _name in {n for n in os.environ if n.startswith(("TIDEWATCH_", "AIRFLOW_CONN_"))} - _KEPT:
     del os.environ[_name]  # a developer's running stack must not leak into the tests
 
 from tidewatch.core.regions import Region, RegionConfig  # noqa: E402

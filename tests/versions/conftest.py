@@ -39,6 +39,13 @@ def elsewhere(major: int, stack_home: Path) -> Iterator[LocalPostgres]:
 
 
 @pytest.fixture(scope="session")
+def oldest(stack_home: Path) -> Iterator[LocalPostgres]:
+    """A server of the oldest major that is supported."""
+    with server_of(SUPPORTED[0], stack_home / "pg-oldest") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def newest(stack_home: Path) -> Iterator[LocalPostgres]:
     """A server of the newest major, with nothing on it."""
     with server_of(NEWEST, stack_home / "pg-newest") as server:

@@ -28,4 +28,5 @@ def server_of(major: int, home: Path) -> Iterator[LocalPostgres]:
         server.start()
         yield server
     finally:
+        server.kill()  # nobody needs its data any more: no shutdown checkpoint
         server.destroy()

@@ -135,10 +135,16 @@ def backed_up(rig: Rig, dsn: str, into: Path) -> DatabaseFingerprint:
     return manifest.database
 
 
-def restored(server: LocalPostgres, name: str, directory: Path) -> DatabaseFingerprint:
+def restored(
+    server: LocalPostgres, name: str, directory: Path, *, encoding: str = "UTF8"
+) -> DatabaseFingerprint:
     """Restore with the commands of docs/vault-format.md, as they stand there; the result's fingerprint."""
     server.drop_database(name)
-    run_sql(server.dsn(), f"create database {name} template template0 encoding 'UTF8'")
+    locale = "" if encoding == "UTF8" else "locale 'C' locale_provider libc"
+    run_sql(
+        server.dsn(),
+        f"create database {name} template template0 encoding '{encoding}' {locale}",
+    )
     messages = _shell(_command("roles.sql"), server, name, directory)
     errors = [line for line in messages.splitlines() if "ERROR" in line]
     assert all(re.search(r'role "\w+" already exists', line) for line in errors), messages
@@ -216,6 +222,29 @@ def test_a_database_comes_back_equal_on_its_own_major_and_with_the_same_content_
     assert_same_definitions(again, backup)
     if major != NEWEST:
         assert_same_content(restored(newest, "upgraded", tmp_path), backup)
+
+
+@pytest.mark.parametrize("encoding", ["EUC_CN", "LATIN1", "SQL_ASCII"])
+def test_a_database_in_an_old_encoding_comes_back_equal_on_the_newest_major(
+    encoding: str, rig: Rig, oldest: LocalPostgres, newest: LocalPostgres, tmp_path: Path
+) -> None:
+    text = "café" if encoding == "LATIN1" else "微博 观潮"
+    name = encoding.lower()
+    run_sql(oldest.dsn(), f"create database {name} template template0 encoding '{encoding}'")
+    run_sql(
+        f"{oldest.dsn(name)} client_encoding=UTF8",
+        f'create table "{text}" ("{text}" text primary key, big bytea)',
+        f"""insert into "{text}" values ('{text}', '\\xff00'), ('', null), (repeat('{text}', 20), '')""",
+        f"""comment on table "{text}" is '{text}'""",
+    )
+    if encoding == "SQL_ASCII":  # it takes any bytes: these are GBK, and no UTF-8
+        with psycopg.connect(oldest.dsn(name)) as conn:
+            conn.execute(f'insert into "{text}" values ('.encode() + "'微博'".encode("gbk") + b")")
+    else:
+        run_sql(f"{oldest.dsn(name)} client_encoding=UTF8", f"""insert into "{text}" values ('more')""")
+    backup = backed_up(rig, oldest.dsn(name), tmp_path)
+    assert (backup.encoding, backup.rows) == (encoding, 4)
+    assert_same_content(restored(newest, name, tmp_path, encoding=encoding), backup)
 
 
 @needs_old_client

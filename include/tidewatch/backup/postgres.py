@@ -52,6 +52,8 @@ def open_snapshot(
     try:
         version = conn.info.server_version  # e.g. 180006
         tools = find_tools(settings.pg_bin_dir, _supported(version, dsn) // 10000)
+        # Under a default of SQL_ASCII every text would come as bytes.
+        conn.execute("set client_encoding to 'UTF8'")
         _no_timeouts(conn, version)
         taken_at = clock()
         conn.execute("begin isolation level repeatable read read only")

@@ -30,7 +30,7 @@ from tidewatch.vault.facts import (
 )
 from tidewatch.vault.rowset import RowSet
 from tidewatch.vault.schema_facts import extensions, grant_digests, role_digests, schema_digests
-from tidewatch.vault.session import changed, pin, reading, translated
+from tidewatch.vault.session import changed, pin, reading, rows_as_stored, translated
 
 __all__ = ["DatabaseFingerprint", "fingerprint_database", "lock_relations", "with_sequences_after"]
 
@@ -304,13 +304,17 @@ def _table(conn: Connection, relation: _Relation, meter: _Meter) -> TableFingerp
     columns = sorted(relation.columns or [])
     rows = RowSet()
     if relation.relispopulated:
-        query = sql.SQL("copy (select {} from only {} {}) to stdout").format(
-            sql.SQL(", ").join(map(sql.Identifier, columns)),
-            relation.identifier,
-            # The condition is SQL text of the extension's own script, as pg_dump uses it.
-            sql.SQL(relation.extension_condition or ""),
+        query = (
+            sql.SQL("copy (select {} from only {} {}) to stdout")
+            .format(
+                sql.SQL(", ").join(map(sql.Identifier, columns)),
+                relation.identifier,
+                # The condition is SQL text of the extension's own script, as pg_dump uses it.
+                sql.SQL(relation.extension_condition or ""),
+            )
+            .as_bytes(conn)
         )
-        with conn.cursor() as cursor:
+        with rows_as_stored(conn), conn.cursor() as cursor:
             with cursor.copy(query) as copy:
                 rows.add_rows(copy, lambda count: meter.batch(count, relation.label))
             # One message is one row: PostgreSQL does it so, and says at the end how many rows there were.

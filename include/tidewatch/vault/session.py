@@ -37,9 +37,12 @@ def pin(conn: Connection, *, lock_timeout_seconds: int) -> None:
     """Pin the settings for the current transaction, which must be REPEATABLE READ (or SERIALIZABLE) and
     READ ONLY. Raises SourceError."""
     settings = {**PINNED, "lock_timeout": f"{lock_timeout_seconds}s"}
+    # By itself, since client_encoding has no row in the view of some poolers, and first, since under
+    # SQL_ASCII every text would come as bytes.
+    _set_client_encoding(conn, settings.pop("client_encoding"))
     row = conn.execute(
         "select current_setting('transaction_isolation') as isolation,"
-        " current_setting('transaction_read_only') as read_only, getdatabaseencoding() as encoding"
+        " current_setting('transaction_read_only') as read_only"
     ).fetchone()
     if (
         row is None
@@ -55,17 +58,29 @@ def pin(conn: Connection, *, lock_timeout_seconds: int) -> None:
             else f"{row['isolation']}, read_only {row['read_only']}",
             do="report a defect of Tidewatch",
         )
-    if row["encoding"] == "SQL_ASCII":
-        # Such a server converts nothing: its bytes are whatever was stored, names included.
-        settings["client_encoding"] = "SQL_ASCII"
-    # A setting that this server does not know has nothing to pin; client_encoding has no row in the view of
-    # some poolers, so it is set by itself.
-    conn.execute("select set_config('client_encoding', %s, true)", (settings.pop("client_encoding"),))
+    # A setting that this server does not know has nothing to pin.
     conn.execute(
         "select set_config(s.name, w.value, true) from unnest(%s::text[], %s::text[]) w (name, value)"
         " join pg_catalog.pg_settings s on lower(s.name) = w.name",
         (list(settings), list(settings.values())),
     )
+
+
+@contextmanager
+def rows_as_stored(conn: Connection) -> Iterator[None]:
+    """A database of SQL_ASCII converts nothing and may hold any bytes: its rows are read without the check
+    that they are UTF-8. Within, statements are sent as bytes made before. Elsewhere nothing changes."""
+    unchecked = conn.info.parameter_status("server_encoding") == "SQL_ASCII"
+    if unchecked:
+        _set_client_encoding(conn, "SQL_ASCII")
+    yield
+    if unchecked:  # after an error the transaction is over, and the setting with it
+        _set_client_encoding(conn, PINNED["client_encoding"])
+
+
+def _set_client_encoding(conn: Connection, encoding: str) -> None:
+    """For the current transaction only."""
+    conn.execute("select set_config('client_encoding', %s, true)", (encoding,))
 
 
 @contextmanager
@@ -108,6 +123,14 @@ def translated(what: str, error: psycopg.Error) -> SourceError:
             return changed(what, found)
         case psycopg.errors.SerializationFailure() | psycopg.errors.WrongObjectType():
             return changed(what, found)
+        case psycopg.errors.CharacterNotInRepertoire() | psycopg.errors.UntranslatableCharacter():
+            return SourceError(
+                f"{what} cannot be read as UTF-8",
+                expected="names and definitions that are UTF-8 where the database is SQL_ASCII, and values "
+                "that have a place in UTF-8 where it has an encoding",
+                found=f"{error.sqlstate}, {type(error).__name__}",  # the message quotes bytes
+                do="move the data to a database in UTF8, or rename and rewrite what is not UTF-8",
+            )
     if error.sqlstate is None or error.sqlstate[:2] in ("08", "57"):
         return SourceUnreachable(
             f"The connection was lost while reading {what}",
