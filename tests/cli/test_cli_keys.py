@@ -1,5 +1,6 @@
 """`tidewatch keys create`: keys are made once and never replaced."""
 
+import shlex
 import stat
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pyrage
 import pytest
 
 from tidewatch.cli import main
+from tidewatch.core.settings import load_settings
 from tidewatch.core.signing import SigningKey, VerifyKey
 from tidewatch.vault.envelope import load_recipients
 
@@ -98,3 +100,17 @@ def test_a_place_that_is_no_directory_is_said_in_words(
     (home / "on").write_text("a file")
     assert _create(home) == 3
     assert "on: File exists" in capsys.readouterr().err
+
+
+def test_the_variables_it_prints_make_tidewatch_use_these_keys(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise backups are encrypted to another key than the one that was carried to a safe place."""
+    assert _create(home) == 0
+    for line in capsys.readouterr().out.splitlines():
+        if line.startswith("  export "):
+            monkeypatch.setenv(*shlex.split(line)[1].split("=", 1))
+    settings = load_settings()
+    assert {settings.signing_key_file, settings.verify_key_file, settings.recipients_file} == {
+        home / "on" / name for name in FILES
+    }

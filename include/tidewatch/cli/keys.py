@@ -1,6 +1,7 @@
 """`tidewatch keys`: the two pairs an installation needs."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,13 @@ app = typer.Typer(
     short_help="Signing keys and encryption recipients.",
     help="The pair that signs manifests, and the pair that encrypts backups.",
 )
+
+_VARIABLES = {
+    "TIDEWATCH_SIGNING_KEY_FILE": "signing.pem",
+    "TIDEWATCH_VERIFY_KEY_FILE": "signing.pub.pem",
+    "TIDEWATCH_RECIPIENTS_FILE": "recipients.txt",
+}
+"""Without them the keys in the state directory are used: those of the local stack, where there is one."""
 
 
 @app.callback()
@@ -50,6 +58,9 @@ def create(
     offline_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     _signing_pair(directory / "signing.pem", directory / "signing.pub.pem")
     _age_pair(directory / "recipients.txt", offline_directory / "identity.txt")
+    print_line("to use them, here and where Airflow runs (otherwise others, or none, are used):")
+    for variable, name in _VARIABLES.items():
+        print_line(f"  export {variable}={shlex.quote(str(directory.resolve() / name))}")
     return 0
 
 
