@@ -4,6 +4,8 @@ Paths are bytes, relative to the root, with `/`. Symbolic links are listed and n
 and devices are skipped and named. Everything comes in the order of path bytes.
 """
 
+import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -71,6 +73,10 @@ class Vanished(Exception):
     """The entry is gone."""
 
 
+class _Gone(Exception):
+    """A directory on the way to an entry is gone, or something else took its place."""
+
+
 class Tree(Protocol):
     """Where files come from."""
 
@@ -115,11 +121,13 @@ class DirectoryTree:
         return entry
 
     def read(self, found: Found) -> Iterator[bytes]:
-        path = os.path.join(self._root, found.path)  # noqa: PTH118 - bytes
+        parent, name = os.path.split(found.path)
         try:
-            # Not following a link that took the file's place, not hanging on a pipe that did.
-            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except FileNotFoundError as error:
+            with self._directory(parent) as directory:
+                # Not following a link that took the file's place, not hanging on a pipe that did.
+                flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+                descriptor = os.open(name, flags, dir_fd=directory)
+        except (FileNotFoundError, _Gone) as error:
             raise Vanished from error
         except OSError as error:
             if found.mark != self.again(found).mark:
@@ -141,9 +149,9 @@ class DirectoryTree:
 
     def _walk(self, directory: bytes) -> Iterator[Found]:
         try:
-            with os.scandir(os.path.join(self._root, directory)) as entries:  # noqa: PTH118 - bytes
-                names = sorted(entry.name for entry in entries)
-        except (FileNotFoundError, NotADirectoryError):
+            with self._directory(directory) as descriptor:
+                names = sorted(os.fsencode(name) for name in os.listdir(descriptor))  # noqa: PTH208
+        except _Gone:
             self._gone(directory)
             return
         except OSError as error:
@@ -159,6 +167,30 @@ class DirectoryTree:
                 if found.kind == "directory":
                     yield from self._walk(path)
 
+    @contextlib.contextmanager
+    def _directory(self, path: bytes) -> Iterator[int]:
+        """A descriptor of the directory `path`, reached from the root step by step without following a link:
+        one that took a directory's place must not lead out of the tree. Raises _Gone, OSError."""
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        try:
+            descriptor = os.open(self._root, flags)
+        except (FileNotFoundError, NotADirectoryError):
+            self._gone(b"")
+            raise
+        try:
+            for name in path.split(b"/") if path else []:
+                try:
+                    below = os.open(name, flags | os.O_NOFOLLOW, dir_fd=descriptor)
+                except OSError as error:
+                    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                        raise _Gone from error
+                    raise
+                os.close(descriptor)
+                descriptor = below
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
     def _gone(self, path: bytes) -> None:
         if not path:  # the root itself: an unmounted disk must not look like deleted files
             raise SourceUnreachable(
@@ -170,11 +202,14 @@ class DirectoryTree:
         self.notes.vanished.append(_label(path))
 
     def _look(self, path: bytes) -> Found | None:
-        full = os.path.join(self._root, path)  # noqa: PTH118 - bytes
+        parent, name = os.path.split(path)
+        target: bytes | None = None
         try:
-            status = os.lstat(full)
-            target = os.readlink(full) if stat.S_ISLNK(status.st_mode) else None  # noqa: PTH115 - bytes
-        except FileNotFoundError:
+            with self._directory(parent) as directory:
+                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                if stat.S_ISLNK(status.st_mode):
+                    target = os.readlink(name, dir_fd=directory)
+        except (FileNotFoundError, _Gone):
             self._gone(path)
             return None
         except OSError as error:

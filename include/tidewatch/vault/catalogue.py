@@ -1,4 +1,4 @@
-"""The catalogue: which backups there are and how far each has come. All SQL on schema `vault` is here and in `damage.py`.
+"""The catalogue: which backups there are and how far each has come. SQL on schema `vault`: here, `damage.py`.
 
 It is a cache: what counts lies in the regions, and `adopt` puts a manifest found there back into it. Every
 function works inside the caller's transaction and may be called again with the same arguments: the second
