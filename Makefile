@@ -1,6 +1,7 @@
 # Tidewatch (观潮). `make help` lists what there is; nothing is needed but python3 >= 3.11 and make.
 PYTHON ?= python3
 BIN := .venv/bin
+STAMP := .venv/tidewatch-requirements.sha256
 export GX_ANALYTICS_ENABLED := false
 
 .DEFAULT_GOAL := help
@@ -22,10 +23,10 @@ up: venv ## start the local stack (PostgreSQL, three S3 regions, mail catcher, A
 	@$(BIN)/python -m tidewatch.local up
 
 down: ## stop the local stack; data stays in .tidewatch
-	@if [ -x $(BIN)/python ]; then $(BIN)/python -m tidewatch.local down; else echo "nothing is set up"; fi
+	@if [ -f $(STAMP) ]; then $(BIN)/python -m tidewatch.local down; else echo "nothing is set up"; fi
 
 status: ## what of the local stack runs
-	@if [ -x $(BIN)/python ]; then $(BIN)/python -m tidewatch.local status; else echo "nothing is set up"; fi
+	@if [ -f $(STAMP) ]; then $(BIN)/python -m tidewatch.local status; else echo "nothing is set up"; fi
 
 test: venv-dev ## all tests, on a stack of their own
 	@$(BIN)/python tools/run_tests.py

@@ -10,6 +10,7 @@ import hashlib
 import os
 import shlex
 import shutil
+import ssl
 import subprocess
 import sys
 import time
@@ -83,6 +84,10 @@ def _install(requirements: Path) -> None:
         if value:
             environment.setdefault(variable, value)
     environment.setdefault("UV_HTTP_TIMEOUT", "120")
+    system = ssl.get_default_verify_paths()
+    if system.cafile or system.capath:
+        # A company's own certificate authority is known to the system and not to uv's bundled list.
+        environment.setdefault("UV_SYSTEM_CERTS", "true")
     subprocess.run(
         # Without --quiet it lists two hundred packages when it has finished; errors are still shown.
         [VENV / "bin" / "uv", "pip", "install", "--quiet", "--python", PYTHON,
