@@ -1,6 +1,7 @@
 """Configuration, clock and regions change between the steps of a backup, and between two backups."""
 
 import contextlib
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tidewatch.backup.run import RunRef, commit, judge, stage
 from tidewatch.core.errors import GateFailed, TidewatchError
 from tidewatch.core.objectstore import Head, ObjectStore
 from tidewatch.core.regions import Region
+from tidewatch.core.signing import SigningKey
 from tidewatch.vault import catalogue
 from tidewatch.vault.layout import region_key
 
@@ -54,6 +56,20 @@ def test_a_region_removed_after_the_manifest_was_signed_does_not_block_the_backu
     _killed_after_placing(rig, backup_id, monkeypatch)
     rig.regions = rig.regions[:2]
     assert commit(rig.ctx, backup_id).verdict == "degraded"
+
+
+def test_a_signing_key_that_is_changed_after_the_manifest_was_signed_does_not_block_the_backup(
+    rig: Rig, media: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup_id = _staged(rig, media)
+    judge(rig.ctx, backup_id)
+    _killed_after_placing(rig, backup_id, monkeypatch)
+    before = rig.ctx.signing_key.public.key_id
+    SigningKey.generate().save(tmp_path / "new.pem")
+    rig.settings = rig.settings.model_copy(update={"signing_key_file": tmp_path / "new.pem"})
+    assert commit(rig.ctx, backup_id).verdict == "sealed"
+    [row] = rig.query("select entry from evidence.ledger where kind = 'backup.committed'")
+    assert json.loads(row["entry"])["body"]["signing_key_id"] == before
 
 
 def test_a_clock_that_is_set_back_does_not_block_the_backup(rig: Rig, media: str) -> None:

@@ -14,6 +14,7 @@ from tidewatch.backup.run import Outcome
 from tidewatch.core.errors import ObjectMissing
 from tidewatch.core.objectstore import Multipart
 from tidewatch.core.regions import Region
+from tidewatch.core.signing import SigningKey
 from tidewatch.local.s3 import LocalRegion
 from tidewatch.vault import catalogue
 from tidewatch.vault.layout import region_key
@@ -86,6 +87,19 @@ def test_healing_asks_the_residency_policy_of_today(rig: Rig, degraded: Outcome)
     result = heal(rig.ctx, degraded.backup_id)
     assert result.healed == () and "cn-south" in result.problems
     assert not [x for x in rig.regions[2].store.list("") if degraded.backup_id in x.key]
+
+
+def test_backups_signed_with_the_key_before_are_healed_after_it_was_changed(
+    rig: Rig, degraded: Outcome, tmp_path: Path
+) -> None:
+    _change_signing_key(rig, tmp_path)
+    assert heal(rig.ctx, degraded.backup_id).verdict == "sealed"
+
+
+def _change_signing_key(rig: Rig, tmp_path: Path) -> None:
+    key = SigningKey.generate()
+    key.save(tmp_path / "new.pem")
+    rig.settings = rig.settings.model_copy(update={"signing_key_file": tmp_path / "new.pem"})
 
 
 def test_a_source_that_is_being_backed_up_does_not_keep_its_old_backups_from_being_healed(

@@ -30,7 +30,7 @@ from tidewatch.evidence import anchor, ledger
 from tidewatch.vault import catalogue
 from tidewatch.vault.catalogue import Backup, Copy
 from tidewatch.vault.layout import BackupPath, source_of
-from tidewatch.vault.manifest import CopyEntry, Manifest, open_manifest, sign
+from tidewatch.vault.manifest import CopyEntry, Manifest, open_manifest, open_recorded, sign
 
 DONE = ("sealed", "degraded", "suspect", "accepted", "rejected")
 """Statuses of a committed backup."""
@@ -70,7 +70,7 @@ def commit_locked(ctx: BackupContext, conn: Connection, planned: PlannedSource, 
         progress.put_manifest(conn, row.backup_id, signed)
         conn.commit()
         ctx.progress(f"{row.source}: the manifest is signed")
-    manifest = open_manifest(signed, ctx.signing_key.public)
+    manifest = open_recorded(signed, ctx.signing_key.public)
     placed = _place(ctx, planned, manifest, signed)
     if not any(copy.state == "verified" for copy in placed.values()):
         raise RegionUnavailable(
@@ -79,7 +79,7 @@ def commit_locked(ctx: BackupContext, conn: Connection, planned: PlannedSource, 
             found="; ".join(f"{region}: {copy.error}" for region, copy in placed.items()),
             do="run the task again when a region answers; the objects are verified and stay where they are",
         )
-    record(ctx, conn, planned, manifest, sha256_hex(signed), placed)
+    record(ctx, conn, planned, manifest, signed, placed)
     ctx.progress(f"{row.source}: recorded")
 
 

@@ -36,7 +36,7 @@ from tidewatch.notices.notice import Notice
 from tidewatch.vault import catalogue, damage
 from tidewatch.vault.catalogue import Backup, Copy
 from tidewatch.vault.layout import BackupPath, region_key
-from tidewatch.vault.manifest import Manifest, ObjectEntry, ReadBack, open_manifest
+from tidewatch.vault.manifest import Manifest, ObjectEntry, ReadBack, open_recorded
 
 _WITH_MANIFEST = ("sealed", "degraded", "suspect", "accepted", "rejected")
 
@@ -124,7 +124,7 @@ def _manifest_from(ctx: BackupContext, row: Backup, origins: Sequence[Region]) -
         try:
             signed = region.store.read(key)
             if sha256_hex(signed) == row.manifest_sha256:
-                return open_manifest(signed, ctx.signing_key.public), signed
+                return open_recorded(signed, ctx.signing_key.public), signed
             found.append(f"{region.name}: SHA-256 {sha256_hex(signed)}")
         except TidewatchError as error:
             found.append(f"{region.name}: {error.found}")

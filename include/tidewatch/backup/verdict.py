@@ -8,6 +8,7 @@ from typing import Any
 from tidewatch.backup import messages, progress, records
 from tidewatch.backup.context import BackupContext
 from tidewatch.backup.plan import PlannedSource
+from tidewatch.core.canonical import sha256_hex
 from tidewatch.core.database import Connection
 from tidewatch.core.errors import RegionUnavailable
 from tidewatch.evidence import ledger, schemas
@@ -15,7 +16,7 @@ from tidewatch.notices import outbox
 from tidewatch.vault import catalogue
 from tidewatch.vault.catalogue import Backup, Copy
 from tidewatch.vault.layout import BackupPath, region_key
-from tidewatch.vault.manifest import CopyEntry, Manifest
+from tidewatch.vault.manifest import CopyEntry, Manifest, signer_of
 
 
 @dataclass(frozen=True)
@@ -120,10 +121,10 @@ def record(
     conn: Connection,
     planned: PlannedSource,
     manifest: Manifest,
-    sha256: str,
+    signed: bytes,
     placed: Mapping[str, Copy],
 ) -> None:
-    now = ctx.now()
+    now, sha256 = ctx.now(), sha256_hex(signed)
     catalogue.commit(conn, manifest, sha256)
     missing = _missing(manifest, placed)
     prefixes = {r.name: r.config.prefix for r in ctx.regions}
@@ -150,7 +151,7 @@ def record(
             ),
             now,
         )
-    tell_ledger(ctx, conn, planned, manifest, verdict, sha256, placed)
+    tell_ledger(ctx, conn, planned, manifest, verdict, signed, placed)
     conn.commit()
 
 
@@ -176,7 +177,7 @@ def tell_ledger(
     planned: PlannedSource,
     manifest: Manifest,
     verdict: str,
-    sha256: str | None,
+    signed: bytes | None,
     placed: Mapping[str, Copy],
 ) -> None:
     now, regions = ctx.now(), {r.name: r for r in planned.regions}
@@ -200,8 +201,8 @@ def tell_ledger(
             ctx.regions_file,
             planned.regions,
             verdict=verdict,
-            manifest_sha256=sha256,
-            signing_key_id=ctx.signing_key.public.key_id,
+            manifest_sha256=sha256_hex(signed) if signed is not None else None,
+            signing_key_id=signer_of(signed) if signed is not None else ctx.signing_key.public.key_id,
         )
     )
     for body in bodies:
