@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 import venv
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -77,23 +78,29 @@ def _usable() -> bool:
 
 
 def _install(requirements: Path) -> None:
-    environment = dict(os.environ)
-    # uv does not read pip's configuration: hand it the user's mirror and certificates.
-    for option, variable in (("global.index-url", "UV_DEFAULT_INDEX"), ("global.cert", "SSL_CERT_FILE")):
-        value = _pip_setting(option)
-        if value:
-            environment.setdefault(variable, value)
-    environment.setdefault("UV_HTTP_TIMEOUT", "120")
     system = ssl.get_default_verify_paths()
-    if system.cafile or system.capath:
-        # A company's own certificate authority is known to the system and not to uv's bundled list.
-        environment.setdefault("UV_SYSTEM_CERTS", "true")
+    known = bool(system.cafile or system.capath)
     subprocess.run(
         # Without --quiet it lists two hundred packages when it has finished; errors are still shown.
         [VENV / "bin" / "uv", "pip", "install", "--quiet", "--python", PYTHON,
          "--require-hashes", "--compile-bytecode", "-r", requirements],
-        check=True, env=environment,
+        check=True, env=installer_environment(os.environ, _pip_setting, system_certificates=known),
     )  # fmt: skip
+
+
+def installer_environment(
+    environ: Mapping[str, str], pip_setting: Callable[[str], str], *, system_certificates: bool
+) -> dict[str, str]:
+    """uv does not read pip's configuration: hand it the user's mirror and certificates. What the caller set
+    for uv goes before it."""
+    chosen = {
+        "UV_DEFAULT_INDEX": environ.get("PIP_INDEX_URL") or pip_setting("global.index-url"),
+        "SSL_CERT_FILE": environ.get("PIP_CERT") or pip_setting("global.cert"),
+        "UV_HTTP_TIMEOUT": "120",
+        # A company's own certificate authority is known to the system and not to uv's bundled list.
+        "UV_SYSTEM_CERTS": "true" if system_certificates else "",
+    }
+    return {name: value for name, value in chosen.items() if value} | dict(environ)
 
 
 def _pip_setting(option: str) -> str:

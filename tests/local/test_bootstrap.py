@@ -58,3 +58,20 @@ def test_the_package_is_found_in_any_path_whatever_the_locale(
         [sys.executable, "-c", program, site], env=environment, capture_output=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_installer_uses_the_mirror_and_the_certificates_that_pip_uses(bootstrap: ModuleType) -> None:
+    settings = {"global.index-url": "https://mirror.example.com/simple", "global.cert": "/etc/ca.pem"}
+
+    def made(environ: dict[str, str], system: bool = True) -> dict[str, str]:
+        pip_setting = lambda name: settings.get(name, "")  # noqa: E731
+        return dict(bootstrap.installer_environment(environ, pip_setting, system_certificates=system))
+
+    plain = made({"HOME": "/home/x"})
+    assert plain["UV_DEFAULT_INDEX"] == settings["global.index-url"]
+    assert plain["SSL_CERT_FILE"] == "/etc/ca.pem"
+    assert plain["UV_SYSTEM_CERTS"] == "true" and plain["HOME"] == "/home/x"
+    assert made({"PIP_INDEX_URL": "https://a.example.com"})["UV_DEFAULT_INDEX"] == "https://a.example.com"
+    assert made({"UV_DEFAULT_INDEX": "https://b.example.com"})["UV_DEFAULT_INDEX"] == "https://b.example.com"
+    settings.clear()
+    assert "UV_DEFAULT_INDEX" not in made({}) and "UV_SYSTEM_CERTS" not in made({}, system=False)
