@@ -17,7 +17,6 @@ from typing import Literal, NoReturn, Protocol
 
 from tidewatch.core.connections import Connection
 from tidewatch.core.errors import (
-    ConfigError,
     ObjectMissing,
     RegionError,
     RegionRefused,
@@ -25,7 +24,8 @@ from tidewatch.core.errors import (
     SourcePermission,
     SourceUnreachable,
 )
-from tidewatch.core.objectstore import Address, ObjectStore
+from tidewatch.core.objectstore import ObjectStore
+from tidewatch.core.s3address import s3_address
 from tidewatch.core.sources import FilesSource
 
 CHUNK = 1 << 20
@@ -327,22 +327,9 @@ def open_tree(source: FilesSource, connection: Connection | None) -> Tree:
     """The tree of a source; `connection` is the resolved one of an S3 source. Raises ConfigError."""
     if source.path is not None:
         return DirectoryTree(source)
-    if connection is None or not connection.login or not connection.password:
-        raise ConfigError(
-            f"Connection {source.connection} of source {source.name} is incomplete",
-            expected="login (access key id) and password (secret access key)",
-            found="one of them is missing",
-            do=f"complete connection {source.connection}; docs/connections.md has examples",
-        )
-    endpoint = connection.extra.get("endpoint_url")
-    address = Address(
-        endpoint_url=str(endpoint) if endpoint else None,
-        region_name=str(connection.extra.get("region_name") or "us-east-1"),
-        access_key=connection.login,
-        secret_key=connection.password,
-        session_token=connection.extra.get("aws_session_token"),
-        verify=connection.extra.get("verify", True),
-    )
+    if connection is None:
+        raise ValueError(f"source {source.name} lies in a bucket: its connection must be resolved first")
+    address = s3_address(connection, f"source {source.name}")
     return PrefixTree(source, ObjectStore(f"of source {source.name}", address, source.bucket or ""))
 
 

@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from tidewatch.core.config import Strict
-from tidewatch.core.connections import Connection, Resolver
+from tidewatch.core.connections import Resolver
 from tidewatch.core.errors import ConfigError, NotFound, RegionMisconfigured, ResidencyError
 from tidewatch.core.objectstore import Address, ObjectStore
+from tidewatch.core.s3address import s3_address
 
 _SLUG = r"^[a-z][a-z0-9-]{0,39}$"
 _JURISDICTION = r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$"
@@ -105,7 +106,7 @@ def open_regions(file: RegionsFile, resolver: Resolver, *, strict: bool = True) 
     faults: list[ConfigError] = []
     for config in file.regions:
         try:
-            address = _address(config, resolver)
+            address = s3_address(resolver(config.connection), f"region {config.name}")
         except ConfigError as fault:
             if strict:
                 raise
@@ -125,58 +126,6 @@ def open_regions(file: RegionsFile, resolver: Resolver, *, strict: bool = True) 
     if len(faults) == len(opened):
         raise faults[0]
     return opened
-
-
-def _address(config: RegionConfig, resolver: Resolver) -> Address:
-    connection = resolver(config.connection)
-    if connection.conn_type not in {"aws", "s3"}:
-        raise ConfigError(
-            f"Connection {config.connection} of region {config.name} is of another kind",
-            expected="type aws",
-            found=f"type {connection.conn_type or 'unknown'}",
-            do=f"set the type of connection {config.connection} to aws; docs/connections.md has examples",
-        )
-    if not connection.login or not connection.password:
-        raise ConfigError(
-            f"Connection {config.connection} of region {config.name} is incomplete",
-            expected="login (access key id) and password (secret access key)",
-            found="no " + ("login" if not connection.login else "password"),
-            do=f"complete connection {config.connection}; docs/connections.md has examples",
-        )
-    return Address(
-        endpoint_url=_endpoint(config, connection),
-        region_name=str(connection.extra.get("region_name") or "us-east-1"),
-        access_key=connection.login,
-        secret_key=connection.password,
-        session_token=connection.extra.get("aws_session_token"),
-        verify=_verify(connection.extra.get("verify", True)),
-    )
-
-
-def _endpoint(config: RegionConfig, connection: Connection) -> str | None:
-    """`extra.endpoint_url`, also where Airflow's AWS hook looks for the one of S3; None is AWS itself."""
-    extra = connection.extra
-    service = extra.get("service_config")
-    s3 = service.get("s3") if isinstance(service, dict) else None
-    endpoint = (s3.get("endpoint_url") if isinstance(s3, dict) else None) or extra.get("endpoint_url")
-    if not endpoint:
-        return None
-    parts = urlsplit(str(endpoint))
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username:
-        raise ConfigError(
-            f"Connection {config.connection} of region {config.name} has an endpoint that cannot be used",
-            expected="extra.endpoint_url such as https://s3.example.com or http://127.0.0.1:9000",
-            found="another form (not shown, it may hold a secret)",
-            do=f"correct endpoint_url in the extra of connection {config.connection}",
-        )
-    return str(endpoint).rstrip("/")
-
-
-def _verify(value: object) -> bool | str:
-    """URIs carry text only: `verify=false` means what it says. Any other text is a certificate file."""
-    if isinstance(value, str) and value.lower() in {"true", "false"}:
-        return value.lower() == "true"
-    return value if isinstance(value, str | bool) else True
 
 
 def _server(address: Address) -> str:
