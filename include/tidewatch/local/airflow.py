@@ -93,6 +93,9 @@ class LocalAirflow:
             "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "2",
             "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
             "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+            # A task killed together with its scheduler is noticed after a minute instead of five: the next
+            # demonstration waits for its run to be over.
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
         }
 
     # -- life ------------------------------------------------------------------------------------------------
