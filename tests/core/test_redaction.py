@@ -181,6 +181,8 @@ def test_a_log_call_with_the_wrong_arguments_does_not_stop_the_program(handler: 
         logging.getLogger("tidewatch.test.redaction").warning("%d parts", "three")
     finally:
         logging.raiseExceptions = before
+    logging.getLogger("tidewatch.test.redaction").warning("and went on")
+    assert "and went on" in handler.getvalue()
 
 
 def test_installing_log_redaction_twice_changes_nothing(handler: io.StringIO) -> None:
