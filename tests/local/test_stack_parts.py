@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -25,7 +25,7 @@ from tidewatch.local.demo import _region_cell, require_alive
 from tidewatch.local.keys import ensure_keys
 from tidewatch.local.postgres import LocalPostgres
 from tidewatch.local.processes import StackError
-from tidewatch.local.rest import TaskState
+from tidewatch.local.rest import AirflowApi, TaskState
 from tidewatch.local.stack import Stack, locked
 from tidewatch.local.tasklog import last_error, log_file
 from tidewatch.vault.catalogue import Copy
@@ -320,3 +320,41 @@ def test_a_demonstration_whose_runs_failed_ends_with_1_and_names_the_tasks(
     console = Console(record=True, width=200)
     assert demo.demonstrate(console, scale=1.0, minutes=1.0) == 1
     assert "failed" in console.export_text()
+
+
+class _StandInApi:
+    """Stands in for Airflow's API: a Dag that is unpaused, with runs in given states, newest first."""
+
+    def __init__(self, states: list[str]) -> None:
+        self.states = {f"run-{n}": state for n, state in enumerate(states)}
+        self.triggered = 0
+
+    def run_ids(self, dag_id: str) -> list[str]:
+        return list(self.states)
+
+    def unpause(self, dag_id: str) -> bool:
+        return False
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        return self.states[run_id]
+
+    def trigger(self, dag_id: str) -> str:
+        self.triggered += 1
+        return "new"
+
+
+@pytest.mark.parametrize(
+    ("states", "taken", "triggered"),
+    [
+        ([], "new", 1),
+        (["success", "failed"], "new", 1),
+        (["running", "success"], "new", 1),
+        (["queued", "queued", "running"], "run-1", 0),
+    ],
+)
+def test_a_run_that_an_interrupted_demonstration_left_queued_is_taken_over(
+    states: list[str], taken: str, triggered: int
+) -> None:
+    api = _StandInApi(states)
+    assert demo._begin_run(cast(AirflowApi, api), "back_up_sources").run_id == taken
+    assert api.triggered == triggered
