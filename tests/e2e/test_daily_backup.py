@@ -2,6 +2,10 @@
 
 import json
 import mailbox
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +82,28 @@ def test_the_second_demo_makes_a_second_backup_and_uploads_only_what_is_new(demo
     assert len(media) >= 2
     assert media[0].totals.files == media[-1].totals.files
     assert media[0].totals.new_cipher_size == 0
+
+
+def test_a_demo_stopped_by_ctrl_c_says_what_is_left_running_and_the_next_one_works(demo: Any) -> None:
+    stopped = subprocess.Popen(
+        [sys.executable, "-m", "tidewatch.local", "demo"],
+        env=demo.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert stopped.stdout is not None
+    shown = []
+    for line in stopped.stdout:
+        shown.append(line)
+        if "stage" in line and "begins" in line:
+            os.killpg(stopped.pid, signal.SIGINT)
+            break
+    shown += stopped.stdout.readlines()
+    assert stopped.wait(60) == 130
+    assert "make down" in "".join(shown)
+    again = demo.command("tidewatch.local", "demo")
+    assert again.returncode == 0, again.stdout + again.stderr
 
 
 def test_a_region_that_is_down_degrades_the_backup_and_is_healed_later(demo: Any) -> None:
