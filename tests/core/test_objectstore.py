@@ -121,6 +121,50 @@ def test_a_listing_goes_over_all_pages(store: ObjectStore) -> None:
     assert [listed.key for listed in store.list("p/")] == keys
 
 
+def test_every_version_and_delete_marker_is_listed_over_all_pages(store: ObjectStore) -> None:
+    store.client.meta.events.register(
+        "provide-client-params.s3.ListObjectVersions", lambda params, **_: {**params, "MaxKeys": 2}
+    )
+    written = [store.put("v/a", bytes(n), if_absent=False).version_id for n in range(3)]
+    store.delete("v/a")
+    other = store.put("v/b", b"xy").version_id
+    store.put("w", b"")
+    rows = list(store.list_versions("v/"))
+    assert [(r.key, r.version_id, r.size) for r in rows if not r.delete_marker] == [
+        *(("v/a", version, n) for n, version in reversed(list(enumerate(written)))),
+        ("v/b", other, 2),
+    ]
+    assert [(r.key, r.latest, r.size) for r in rows if r.delete_marker] == [("v/a", True, 0)]
+    assert [r.key for r in rows if r.latest] == ["v/a", "v/b"]
+    (marker,) = [r.version_id for r in rows if r.delete_marker]
+    store.delete("v/a", marker)
+    assert store.head("v/a").version_id == written[-1]
+
+
+def test_unfinished_uploads_are_listed_over_all_pages_and_aborted(store: ObjectStore) -> None:
+    store.client.meta.events.register(
+        "provide-client-params.s3.ListMultipartUploads", lambda params, **_: {**params, "MaxUploads": 2}
+    )
+    begun = {(f"u/{n}", store.multipart(f"u/{n}").upload_id) for n in range(5)}
+    store.multipart("elsewhere")
+    assert {(u.key, u.upload_id) for u in store.list_multiparts("u/")} == begun
+    for key, upload_id in begun:
+        store.abort_multipart(key, upload_id)
+        store.abort_multipart(key, upload_id)
+    assert list(store.list_multiparts("u/")) == []
+
+
+@pytest.mark.parametrize("markers", [b"", b"<NextKeyMarker>k</NextKeyMarker>"])
+def test_a_listing_that_does_not_go_forward_ends_in_words(
+    shaky: ObjectStore, proxy: UnreliableProxy, markers: bytes
+) -> None:
+    same = Answer(200, b"<R><IsTruncated>true</IsTruncated>" + markers + b"</R>")
+    for listing in (shaky.list_versions, shaky.list_multiparts):
+        proxy.on("GET", same, same, same)
+        with pytest.raises(RegionMisconfigured, match="to its end"):
+            list(listing("k"))
+
+
 def test_a_bucket_is_made_once_with_a_lock_even_by_two_at_once(region: Region) -> None:
     bucket = f"t-{secrets.token_hex(8)}"
     stores = [ObjectStore(region.name, region.address, bucket) for _ in range(3)]

@@ -6,6 +6,7 @@ Byte counts are bytes; times are aware UTC.
 """
 
 import base64
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -88,6 +89,28 @@ class Listed:
     key: str
     size: int
     last_modified: datetime
+
+
+@dataclass(frozen=True)
+class ListedVersion:
+    """One version of a key, or one delete marker (no bytes: `size` 0). `latest`: what a read without a
+    version finds. On a bucket without versioning the id is `null`."""
+
+    key: str
+    version_id: str
+    latest: bool
+    delete_marker: bool
+    size: int
+    last_modified: datetime
+
+
+@dataclass(frozen=True)
+class ListedUpload:
+    """An upload in parts that was neither completed nor aborted."""
+
+    key: str
+    upload_id: str
+    initiated: datetime
 
 
 @dataclass(frozen=True)
@@ -189,6 +212,15 @@ class ObjectStore:
             )["UploadId"],
         )
         return Multipart(self, key, upload_id)
+
+    def abort_multipart(self, key: str, upload_id: str) -> None:
+        """Forget an unfinished upload and its parts. Raises RegionError; one that is gone is no error."""
+        with contextlib.suppress(ObjectMissing):
+            self._call(
+                "abort",
+                key,
+                lambda: self.client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id),
+            )
 
     def set_retention(self, key: str, version_id: str | None, mode: str, until: datetime) -> None:
         """Lock one version until `until`; a COMPLIANCE lock can only grow.
@@ -296,6 +328,57 @@ class ObjectStore:
         reply = self.client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, **page)
         reply["IsTruncated"]  # always there; an empty page of something else is no empty listing
         return reply
+
+    def list_versions(self, prefix: str) -> Iterator[ListedVersion]:
+        """Every version and delete marker under `prefix`, page by page, keys in order; of one key the newest
+        first within a page. Raises RegionMisconfigured where a store cannot list versions."""
+        marker: dict[str, Any] | None = {}
+        while marker is not None:
+            rows, marker = self._call("list", prefix, partial(self._versions_page, prefix, marker))
+            yield from rows
+
+    def _versions_page(
+        self, prefix: str, marker: dict[str, Any]
+    ) -> tuple[list[ListedVersion], dict[str, Any] | None]:
+        reply = self.client.list_object_versions(Bucket=self.bucket, Prefix=prefix, **marker)
+        rows = [
+            ListedVersion(v["Key"], v["VersionId"], v["IsLatest"], False, v["Size"], v["LastModified"])
+            for v in reply.get("Versions", [])
+        ] + [
+            ListedVersion(m["Key"], m["VersionId"], m["IsLatest"], True, 0, m["LastModified"])
+            for m in reply.get("DeleteMarkers", [])
+        ]
+        rows.sort(key=lambda row: row.last_modified, reverse=True)
+        rows.sort(key=lambda row: (row.key, not row.latest))
+        after = {"KeyMarker": reply.get("NextKeyMarker"), "VersionIdMarker": reply.get("NextVersionIdMarker")}
+        return rows, self._next(prefix, marker, after) if reply["IsTruncated"] else None
+
+    def list_multiparts(self, prefix: str) -> Iterator[ListedUpload]:
+        """Every unfinished upload in parts under `prefix`, page by page, keys in order."""
+        marker: dict[str, Any] | None = {}
+        while marker is not None:
+            rows, marker = self._call("list", prefix, partial(self._uploads_page, prefix, marker))
+            yield from rows
+
+    def _uploads_page(
+        self, prefix: str, marker: dict[str, Any]
+    ) -> tuple[list[ListedUpload], dict[str, Any] | None]:
+        reply = self.client.list_multipart_uploads(Bucket=self.bucket, Prefix=prefix, **marker)
+        rows = [ListedUpload(u["Key"], u["UploadId"], u["Initiated"]) for u in reply.get("Uploads", [])]
+        after = {"KeyMarker": reply.get("NextKeyMarker"), "UploadIdMarker": reply.get("NextUploadIdMarker")}
+        return rows, self._next(prefix, marker, after) if reply["IsTruncated"] else None
+
+    def _next(self, prefix: str, before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+        """Where the next page begins. A store whose pages do not go forward would keep us for ever."""
+        after = {name: value for name, value in after.items() if value}
+        if not after or after == before:
+            raise RegionMisconfigured(
+                f"Region {self.region} did not list {self.bucket}/{prefix} to its end",
+                expected="a next page that begins after the last one",
+                found=f"again {after}" if after else "no mark where the next page begins",
+                do="use another store for this region, or ask its provider",
+            )
+        return after
 
     def describe(self) -> BucketFacts:
         """Whether the bucket is there, versioned, and has object lock."""
@@ -426,17 +509,7 @@ class Multipart:
 
     def abort(self) -> None:
         """Forget the parts. Raises RegionError; a second call is harmless."""
-        s = self._store
-        try:
-            s._call(
-                "abort",
-                self.key,
-                lambda: s.client.abort_multipart_upload(
-                    Bucket=s.bucket, Key=self.key, UploadId=self.upload_id
-                ),
-            )
-        except ObjectMissing:
-            return
+        self._store.abort_multipart(self.key, self.upload_id)
 
 
 def _version(version_id: str | None) -> dict[str, Any]:
