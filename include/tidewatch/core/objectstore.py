@@ -8,7 +8,7 @@ Byte counts are bytes; times are aware UTC.
 import base64
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property, partial
@@ -339,7 +339,7 @@ class ObjectStore:
 
     def _versions_page(
         self, prefix: str, marker: dict[str, Any]
-    ) -> tuple[list[ListedVersion], dict[str, Any] | None]:
+    ) -> tuple[Sequence[ListedVersion], dict[str, Any] | None]:
         reply = self.client.list_object_versions(Bucket=self.bucket, Prefix=prefix, **marker)
         rows = [
             ListedVersion(v["Key"], v["VersionId"], v["IsLatest"], False, v["Size"], v["LastModified"])
@@ -362,7 +362,7 @@ class ObjectStore:
 
     def _uploads_page(
         self, prefix: str, marker: dict[str, Any]
-    ) -> tuple[list[ListedUpload], dict[str, Any] | None]:
+    ) -> tuple[Sequence[ListedUpload], dict[str, Any] | None]:
         reply = self.client.list_multipart_uploads(Bucket=self.bucket, Prefix=prefix, **marker)
         rows = [ListedUpload(u["Key"], u["UploadId"], u["Initiated"]) for u in reply.get("Uploads", [])]
         after = {"KeyMarker": reply.get("NextKeyMarker"), "UploadIdMarker": reply.get("NextUploadIdMarker")}
