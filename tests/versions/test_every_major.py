@@ -1,4 +1,4 @@
-"""A database of each supported major is backed up, restored as docs/vault-format.md says, and equal.
+"""A database of each supported major is backed up, restored as docs/restore-by-hand.md says, and equal.
 
 Restored into a second server of the same major everything is equal, into the newest major the content is.
 """
@@ -22,7 +22,7 @@ from tidewatch.local.seed.ops import seed_ops
 from tidewatch.vault.facts import DatabaseFingerprint
 from tidewatch.vault.fingerprint import fingerprint_database
 
-PAGE = (PROJECT / "docs" / "vault-format.md").read_text(encoding="utf-8")
+PAGE = (PROJECT / "docs" / "restore-by-hand.md").read_text(encoding="utf-8")
 OLD_CLIENT = Path("/usr/lib/postgresql/15/bin")
 needs_old_client = pytest.mark.skipif(
     not (OLD_CLIENT / "pg_dump").exists(),
@@ -138,7 +138,7 @@ def backed_up(rig: Rig, dsn: str, into: Path) -> DatabaseFingerprint:
 def restored(
     server: LocalPostgres, name: str, directory: Path, *, encoding: str = "UTF8"
 ) -> DatabaseFingerprint:
-    """Restore with the commands of docs/vault-format.md, as they stand there; the result's fingerprint."""
+    """Restore with the commands of docs/restore-by-hand.md, as they stand there; the result's fingerprint."""
     server.drop_database(name)
     locale = "" if encoding == "UTF8" else "locale 'C' locale_provider libc"
     run_sql(
