@@ -116,7 +116,7 @@ def test_a_database_comes_back_from_one_region(
 
 
 def tree(root: Path) -> dict[bytes, tuple[Any, ...]]:
-    """Every path below `root`: kind, mode, mtime, content or target, and whether it is its file's first name."""
+    """Every path below `root`: kind, mode, mtime, content or target, and whether it is the first name."""
     found: dict[bytes, tuple[Any, ...]] = {}
     nodes: dict[int, bytes] = {}
     for directory, names, files in os.walk(os.fsencode(root)):
@@ -147,7 +147,7 @@ def test_files_come_back_from_one_region_with_names_modes_times_and_links(
     (root / "link").symlink_to("图片/a.png")
     (root / "dangling").symlink_to("../nowhere")
     (root / "empty").touch(mode=0o600)
-    Path(os.fsdecode(os.fsencode(root) + b"/gbk-\xcd\xbc 100%")).write_bytes(b"not UTF-8 in the name")
+    Path(os.fsdecode(os.fsencode(root) + b"/gbk-\xcd\xf8 100%")).write_bytes(b"not UTF-8 in the name")
     source = rig.files_source("media", root)
     assert rig.back_up(source, "run-1").verdict == "sealed"
     (root / 'new\n"line" ').write_bytes(b"of the second day")
