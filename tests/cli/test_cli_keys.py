@@ -9,7 +9,7 @@ import pytest
 
 from tidewatch.cli import main
 from tidewatch.core.settings import load_settings
-from tidewatch.core.signing import SigningKey, VerifyKey
+from tidewatch.core.signing import KeyRing, SigningKey
 from tidewatch.vault.envelope import load_recipients
 
 FILES = {"signing.pem", "signing.pub.pem", "recipients.txt"}
@@ -36,7 +36,7 @@ def test_two_pairs_are_made_that_fit_and_only_their_owner_can_read_the_secret_ha
     assert {p.name for p in (home / "on").iterdir()} == FILES
     assert [p.name for p in (home / "off").iterdir()] == ["identity.txt"]
     key = SigningKey.load(home / "on" / "signing.pem")
-    VerifyKey.load(home / "on" / "signing.pub.pem").verify(b"x", key.sign(b"x"))
+    KeyRing.load(home / "on" / "signing.pub.pem").verify(b"x", key.sign(b"x"))
     sealed = pyrage.encrypt(b"secret", load_recipients(home / "on" / "recipients.txt").items)
     identity = (home / "off" / "identity.txt").read_text().splitlines()[-1]
     assert pyrage.decrypt(sealed, [pyrage.x25519.Identity.from_str(identity)]) == b"secret"

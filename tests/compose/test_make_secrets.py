@@ -11,7 +11,7 @@ from cryptography.fernet import Fernet
 
 from tidewatch.core.config import read_yaml
 from tidewatch.core.regions import RegionsFile
-from tidewatch.core.signing import SigningKey, VerifyKey
+from tidewatch.core.signing import KeyRing, SigningKey
 from tidewatch.core.sources import SourcesFile
 from tidewatch.vault.envelope import load_recipients
 
@@ -68,7 +68,7 @@ def test_no_two_secrets_are_the_same(secrets_directory: Path) -> None:
 def test_the_keys_are_of_the_kind_that_their_readers_expect(secrets_directory: Path) -> None:
     key = SigningKey.load(secrets_directory / "signing.pem")
     signature = key.sign(b"manifest")
-    VerifyKey.load(secrets_directory / "signing.pub.pem").verify(b"manifest", signature)
+    KeyRing.load(secrets_directory / "signing.pub.pem").verify(b"manifest", signature)
     assert len(load_recipients(secrets_directory / "recipients.txt").items) == 1
     Fernet((secrets_directory / "airflow_fernet_key").read_bytes())
     assert set(json.loads((secrets_directory / "airflow_users.json").read_text())) == {"admin"}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidewatch.core.errors import ConfigError, IntegrityError
-from tidewatch.core.signing import Signature, SigningKey, VerifyKey
+from tidewatch.core.signing import KeyRing, Signature, SigningKey
 
 KEY = SigningKey.generate()
 
@@ -63,7 +63,7 @@ def test_keys_survive_their_files_and_the_private_one_is_the_owners_only(tmp_pat
     KEY.public.save(tmp_path / "k.pub.pem")
     assert (tmp_path / "k.pem").stat().st_mode & 0o777 == 0o600
     loaded = SigningKey.load(tmp_path / "k.pem")
-    VerifyKey.load(tmp_path / "k.pub.pem").verify(b"x", loaded.sign(b"x"))
+    KeyRing.load(tmp_path / "k.pub.pem").verify(b"x", loaded.sign(b"x"))
 
 
 def test_a_signing_key_is_not_overwritten(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_file_that_is_no_key_is_told_with_what_it_is(
     path = tmp_path / "k.pem"
     if content is not None:
         path.write_bytes(content)
-    for load in (SigningKey.load, VerifyKey.load):
+    for load in (SigningKey.load, KeyRing.load):
         with pytest.raises(ConfigError, match=found) as caught:
             load(path)
         assert str(path) in str(caught.value)
@@ -102,7 +102,7 @@ def test_keys_that_were_swapped_are_told_apart(tmp_path: Path) -> None:
     KEY.save(tmp_path / "k.pem")
     KEY.public.save(tmp_path / "k.pub.pem")
     with pytest.raises(ConfigError, match="Found: a private key"):
-        VerifyKey.load(tmp_path / "k.pem")
+        KeyRing.load(tmp_path / "k.pem")
     with pytest.raises(ConfigError, match="Found: a public key"):
         SigningKey.load(tmp_path / "k.pub.pem")
 
@@ -125,9 +125,9 @@ def test_openssl_verifies_our_signatures_and_we_verify_those_of_openssl(tmp_path
     openssl("genpkey", "-algorithm", "ed25519", "-out", tmp_path / "k.pem")
     openssl("pkey", "-in", tmp_path / "k.pem", "-pubout", "-out", tmp_path / "k.pub.pem")
     openssl("pkeyutl", "-sign", "-inkey", tmp_path / "k.pem", "-rawin", "-in", text, "-out", sig)
-    theirs = VerifyKey.load(tmp_path / "k.pub.pem")
+    theirs = KeyRing.load(tmp_path / "k.pub.pem")
     value = base64.b64encode(sig.read_bytes()).decode()
-    theirs.verify(text.read_bytes(), Signature(theirs.key_id, value))
+    theirs.verify(text.read_bytes(), Signature(theirs.newest.key_id, value))
     assert SigningKey.load(tmp_path / "k.pem").sign(text.read_bytes()).value == value
 
 
@@ -139,3 +139,50 @@ def test_keys_of_another_kind_are_refused(tmp_path: Path) -> None:
     openssl("genpkey", "-algorithm", "ed25519", "-aes256", "-pass", "pass:x", "-out", tmp_path / "enc.pem")
     with pytest.raises(ConfigError, match="behind a passphrase"):
         SigningKey.load(tmp_path / "enc.pem")
+
+
+# -- the ring --------------------------------------------------------------------------------------------
+
+
+def _ring(*keys: SigningKey) -> KeyRing:
+    return KeyRing(tuple(key.public for key in keys))
+
+
+def test_a_ring_checks_by_the_key_that_a_signature_names_and_keeps_its_order(tmp_path: Path) -> None:
+    old, new = SigningKey.generate(), SigningKey.generate()
+    (tmp_path / "ring.pem").write_bytes(
+        b"# since 2025\n" + old.public.pem + b"\n# since 2026\n" + new.public.pem
+    )
+    ring = KeyRing.load(tmp_path / "ring.pem")
+    assert ring == _ring(old, new) and ring.newest.key_id == new.public.key_id
+    for key in (old, new):
+        ring.verify(b"x", key.sign(b"x"))
+        with pytest.raises(IntegrityError, match="does not fit"):
+            ring.verify(b"y", key.sign(b"x"))
+    assert ring.with_key(old.public) is ring
+    assert ring.with_key(KEY.public).key_ids == (*ring.key_ids, KEY.public.key_id)
+    forged = dataclasses.replace(KEY.sign(b"x"), key_id=old.public.key_id)
+    with pytest.raises(IntegrityError, match="does not fit"):
+        ring.verify(b"x", forged)
+
+
+def test_a_key_that_is_not_in_the_ring_is_named_and_where_it_would_belong() -> None:
+    with pytest.raises(IntegrityError) as caught:
+        _ring(SigningKey.generate(), SigningKey.generate()).verify(b"x", KEY.sign(b"x"))
+    said = str(caught.value)
+    assert f"Found: key {KEY.public.key_id}" in said and "TIDEWATCH_VERIFY_KEY_FILE" in said
+
+
+@pytest.mark.parametrize("damage", ["cut", "private", "letters"])
+def test_a_ring_with_one_block_that_is_no_public_key_is_refused_whole(tmp_path: Path, damage: str) -> None:
+    """Skipping it in silence would make good signatures look forged."""
+    path, pem = tmp_path / "ring.pem", KEY.public.pem
+    if damage == "cut":
+        path.write_bytes(pem + pem[:60])
+    elif damage == "private":
+        KEY.save(path)
+        path.write_bytes(pem + path.read_bytes())
+    else:
+        path.write_bytes(pem + pem.replace(b"MCow", b"!!!!"))
+    with pytest.raises(ConfigError, match=r"ring\.pem cannot be used"):
+        KeyRing.load(path)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tidewatch.core.signing import VerifyKey
+from tidewatch.core.signing import KeyRing
 from tidewatch.evidence import ledger
 from tidewatch.evidence.verify import verify
 from tidewatch.vault import catalogue
@@ -212,7 +212,7 @@ def _secrets(home: Path) -> dict[str, str]:
             value = json.loads(line[line.index("{") : line.rindex("}") + 1])
             if value.get("password"):
                 found[line.split("=")[0]] = value["password"]
-    VerifyKey.load(home / "keys" / "signing.pub.pem")
+    KeyRing.load(home / "keys" / "signing.pub.pem")
     found["signing key"] = "".join((home / "keys" / "signing.pem").read_text().splitlines()[1:2])
     identity = (home / "keys-offline" / "identity.txt").read_text()
     found["age identity"] = next(w for w in identity.split() if w.startswith("AGE-SECRET-KEY-"))

@@ -17,7 +17,7 @@ from rich.console import Console
 from tidewatch.core.database import connect, migrate
 from tidewatch.core.errors import ConfigError
 from tidewatch.core.settings import Settings
-from tidewatch.core.signing import SigningKey, VerifyKey
+from tidewatch.core.signing import KeyRing, SigningKey
 from tidewatch.local import databases, demo, processes
 from tidewatch.local.__main__ import main
 from tidewatch.local.airflow import DAEMONS, LocalAirflow
@@ -102,7 +102,7 @@ def test_the_backup_side_can_encrypt_and_only_the_offline_key_decrypts(tmp_path:
     for file in (tmp_path / "keys").iterdir():
         assert "AGE-SECRET-KEY" not in file.read_text()
     key = SigningKey.load(tmp_path / "keys" / "signing.pem")
-    VerifyKey.load(tmp_path / "keys" / "signing.pub.pem").verify(b"x", key.sign(b"x"))
+    KeyRing.load(tmp_path / "keys" / "signing.pub.pem").verify(b"x", key.sign(b"x"))
     for private in ("keys/signing.pem", "keys-offline/identity.txt"):
         assert stat.S_IMODE((tmp_path / private).stat().st_mode) == 0o600
 

@@ -70,7 +70,7 @@ def commit_locked(ctx: BackupContext, conn: Connection, planned: PlannedSource, 
         progress.put_manifest(conn, row.backup_id, signed)
         conn.commit()
         ctx.progress(f"{row.source}: the manifest is signed")
-    manifest = open_recorded(signed, ctx.signing_key.public)
+    manifest = open_recorded(signed, ctx.ring)
     placed = _place(ctx, planned, manifest, signed)
     if not any(copy.state == "verified" for copy in placed.values()):
         raise RegionUnavailable(

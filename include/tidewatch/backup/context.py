@@ -13,11 +13,11 @@ from tidewatch.core.clock import Clock
 from tidewatch.core.config import read_yaml
 from tidewatch.core.connections import Resolver
 from tidewatch.core.database import Connection, connect
-from tidewatch.core.errors import NotFound
+from tidewatch.core.errors import ConfigError, NotFound
 from tidewatch.core.progress import Progress, silent
 from tidewatch.core.regions import Region, RegionsFile, open_regions
 from tidewatch.core.settings import Settings
-from tidewatch.core.signing import SigningKey
+from tidewatch.core.signing import KeyRing, SigningKey
 from tidewatch.core.sources import SourcesFile
 from tidewatch.vault.envelope import Recipients, load_recipients
 
@@ -51,6 +51,16 @@ class BackupContext:
     def signing_key(self) -> SigningKey:
         """Raises ConfigError."""
         return SigningKey.load(self.settings.signing_key_file)
+
+    @cached_property
+    def ring(self) -> KeyRing:
+        """The public keys of the verify key file and our own. Where that file is missing or broken, our own
+        alone: a backup must not fail for want of an old key; `tidewatch doctor` tells of the file."""
+        try:
+            known = KeyRing.load(self.settings.verify_key_file)
+        except ConfigError:
+            return KeyRing((self.signing_key.public,))
+        return known.with_key(self.signing_key.public)
 
     @cached_property
     def recipients(self) -> Recipients:

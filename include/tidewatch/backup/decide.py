@@ -117,7 +117,7 @@ def _write(ctx: BackupContext, row: Backup, regions: list[Region], value: dict[s
     for region, problem in problems.items():
         ctx.progress(f"{row.source}: the decision is not kept in {region}: {problem}")
     for data in stored:
-        found = open_signed(DOCUMENT, data, ctx.signing_key.public)
+        found = open_signed(DOCUMENT, data, ctx.ring)
         if {k: v for k, v in found.items() if k != "decided_at"} != {
             k: v for k, v in value.items() if k != "decided_at"
         }:
@@ -127,7 +127,7 @@ def _write(ctx: BackupContext, row: Backup, regions: list[Region], value: dict[s
                 found=f"{found.get('decision')} by {found.get('decided_by')}",
                 do="the first word counts; repeat it exactly to record it here",
             )
-    first = min(str(open_signed(DOCUMENT, data, ctx.signing_key.public)["decided_at"]) for data in stored)
+    first = min(str(open_signed(DOCUMENT, data, ctx.ring)["decided_at"]) for data in stored)
     return datetime.fromisoformat(first)
 
 

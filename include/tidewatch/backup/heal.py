@@ -124,7 +124,7 @@ def _manifest_from(ctx: BackupContext, row: Backup, origins: Sequence[Region]) -
         try:
             signed = region.store.read(key)
             if sha256_hex(signed) == row.manifest_sha256:
-                return open_recorded(signed, ctx.signing_key.public), signed
+                return open_recorded(signed, ctx.ring), signed
             found.append(f"{region.name}: SHA-256 {sha256_hex(signed)}")
         except TidewatchError as error:
             found.append(f"{region.name}: {error.found}")

@@ -21,7 +21,7 @@ from tidewatch.core.clock import utc_now
 from tidewatch.core.database import Connection
 from tidewatch.core.errors import NotFound
 from tidewatch.core.progress import human_bytes
-from tidewatch.core.signing import VerifyKey
+from tidewatch.core.signing import KeyRing
 from tidewatch.vault import catalogue
 from tidewatch.vault.catalogue import Backup, Copy
 from tidewatch.vault.verify import CopyReport, verify_copy
@@ -150,7 +150,7 @@ def verify(
 
         tidewatch backup verify latest:media --region cn-east --quick
     """
-    key = VerifyKey.load(settings().verify_key_file)
+    key = KeyRing.load(settings().verify_key_file)
     chosen = regions(region or [])
     resolved = _resolve(backup_id)
     reports = [

@@ -9,7 +9,7 @@ import typer
 
 from tidewatch.cli.common import print_line
 from tidewatch.core.errors import ConfigError
-from tidewatch.core.signing import SigningKey, VerifyKey
+from tidewatch.core.signing import KeyRing, SigningKey
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -84,11 +84,11 @@ def _signing_pair(private: Path, public: Path) -> None:
         key.public.save(public)
         print_line(f"created {public}")
         return
-    if (found := VerifyKey.load(public).key_id) != key.public.key_id:
+    if key.public.key_id not in (found := KeyRing.load(public).key_ids):
         raise ConfigError(
             f"{public} and {private} are not a pair",
             expected=f"the public key {key.public.key_id}",
-            found=f"the public key {found}",
+            found=f"the public key {', '.join(found)}",
             do="put the file back that belongs to the other; nothing was changed",
         )
     print_line(f"kept    {public}")

@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from tidewatch.cli.anchor import Anchor, newest_anchor
+from tidewatch.backup.anchors import Anchor, newest_anchor
 from tidewatch.cli.common import Json, print_json, print_line, regions, settings, warehouse
 from tidewatch.core.database import Connection, execute
-from tidewatch.core.signing import VerifyKey
+from tidewatch.core.signing import KeyRing
 from tidewatch.evidence.verify import LedgerReport
 from tidewatch.evidence.verify import verify as verify_ledger
 
@@ -76,7 +76,7 @@ def _print(report: LedgerReport, anchor: Anchor | None, lacking: list[str]) -> N
 
 def _anchor(name: str) -> tuple[Anchor | None, list[str]]:
     """Asked before the ledger is read: the chain may grow in between, and must not shrink."""
-    key = VerifyKey.load(settings().verify_key_file)
+    key = KeyRing.load(settings().verify_key_file)
     (region,) = regions([name])
     return newest_anchor(region, key)
 

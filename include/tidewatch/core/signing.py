@@ -2,8 +2,11 @@
 
 import base64
 import os
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -13,6 +16,8 @@ from tidewatch.core.canonical import sha256_hex
 from tidewatch.core.errors import ConfigError, IntegrityError
 
 ALGORITHM = "ed25519"
+
+_PUBLIC_BLOCK = re.compile(rb"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,13 @@ class Signature:
     algorithm: str = ALGORITHM
 
 
+class Verifier(Protocol):
+    """What checks a signature: one key, or a ring of them."""
+
+    def verify(self, data: bytes, signature: Signature) -> None:
+        """Raises IntegrityError unless `signature` fits `data`."""
+
+
 @dataclass(frozen=True)
 class VerifyKey:
     """The public half."""
@@ -33,25 +45,28 @@ class VerifyKey:
     @property
     def key_id(self) -> str:
         """The first 16 hex digits of SHA-256 over the 32 raw public key bytes."""
-        raw = self.key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-        return sha256_hex(raw)[:16]
+        return sha256_hex(self.raw)[:16]
+
+    @property
+    def raw(self) -> bytes:
+        """The 32 bytes of the key."""
+        return self.key.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
 
     @classmethod
-    def load(cls, path: Path) -> "VerifyKey":
-        """Read a PEM public key. Raises ConfigError."""
-        try:
-            key = serialization.load_pem_public_key(path.read_bytes())
-        except (OSError, ValueError, UnsupportedAlgorithm) as error:
-            raise _unusable(path, "an Ed25519 public key in PEM form", error) from error
-        if not isinstance(key, Ed25519PublicKey):
-            raise _unusable(path, "an Ed25519 public key in PEM form", TypeError(type(key).__name__))
-        return cls(key)
+    def from_raw(cls, raw: bytes) -> "VerifyKey":
+        """The key with these 32 bytes. Raises ValueError."""
+        return cls(Ed25519PublicKey.from_public_bytes(raw))
+
+    @property
+    def pem(self) -> bytes:
+        """The PEM text, as `openssl` writes it."""
+        return self.key.public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
 
     def save(self, path: Path) -> None:
         """Write the PEM file (mode 644)."""
-        path.write_bytes(
-            self.key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-        )
+        path.write_bytes(self.pem)
 
     def verify(self, data: bytes, signature: Signature) -> None:
         """Raises IntegrityError unless `signature` was made by this key over `data`."""
@@ -63,12 +78,7 @@ class VerifyKey:
                 do="do not use it; fetch the copy of another region",
             )
         if signature.key_id != self.key_id:
-            raise IntegrityError(
-                "A signature was made by another key",
-                expected=f"key {self.key_id}",
-                found=f"key {signature.key_id}",
-                do="check with the public key that belongs to this installation, or treat it as forged",
-            )
+            raise _unknown_key(signature.key_id, [self.key_id])
         try:
             self.key.verify(_unbase64(signature.value), data)
         except (InvalidSignature, ValueError) as error:
@@ -78,6 +88,61 @@ class VerifyKey:
                 found="bytes that were changed after signing, or a damaged signature",
                 do="do not use it; fetch the copy of another region",
             ) from error
+
+
+@dataclass(frozen=True)
+class KeyRing:
+    """The public keys of an installation, the newest last: what an earlier key signed stays verifiable."""
+
+    keys: tuple[VerifyKey, ...]
+
+    @classmethod
+    def load(cls, path: Path) -> "KeyRing":
+        """Read a file of one or more PEM public keys, one after the other; text between them does not count.
+        Raises ConfigError."""
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise _unusable(path, _RING, error) from error
+        blocks = _PUBLIC_BLOCK.findall(data)
+        if not blocks or data.count(b"-----BEGIN") != len(blocks):
+            raise _unusable(path, _RING, ValueError("no public key, or something else beside it"))
+        keys = []
+        for block in blocks:
+            try:
+                key = serialization.load_pem_public_key(block)
+            except (ValueError, UnsupportedAlgorithm) as error:
+                raise _unusable(path, _RING, error) from error
+            if not isinstance(key, Ed25519PublicKey):
+                raise _unusable(path, _RING, TypeError(type(key).__name__))
+            keys.append(VerifyKey(key))
+        return cls(tuple(keys))
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        return tuple(key.key_id for key in self.keys)
+
+    @property
+    def newest(self) -> VerifyKey:
+        return self.keys[-1]
+
+    @property
+    def pem(self) -> bytes:
+        return b"".join(key.pem for key in self.keys)
+
+    def with_key(self, key: VerifyKey) -> "KeyRing":
+        """The ring with `key` as its newest; the same ring when it holds it already."""
+        return self if key.key_id in self.key_ids else KeyRing((*self.keys, key))
+
+    def get(self, key_id: str) -> VerifyKey | None:
+        return next((key for key in self.keys if key.key_id == key_id), None)
+
+    def verify(self, data: bytes, signature: Signature) -> None:
+        """Raises IntegrityError unless the key that `signature` names is in the ring and made it."""
+        key = self.get(signature.key_id)
+        if key is None:
+            raise _unknown_key(signature.key_id, self.key_ids)
+        key.verify(data, signature)
 
 
 @dataclass(frozen=True, repr=False)
@@ -128,6 +193,19 @@ def _unbase64(text: str) -> bytes:
     if base64.b64encode(data).decode() != text:
         raise ValueError("not the canonical spelling")
     return data
+
+
+_RING = "one or more Ed25519 public keys in PEM form, the newest last"
+
+
+def _unknown_key(key_id: str, known: Sequence[str]) -> IntegrityError:
+    return IntegrityError(
+        "A signature was made by another key",
+        expected=f"{'key' if len(known) == 1 else 'one of the keys'} {', '.join(known)}",
+        found=f"key {key_id[:64]}",
+        do="if it is an earlier key of this installation, put its public half into the file that "
+        "TIDEWATCH_VERIFY_KEY_FILE names (docs/keys.md); otherwise treat it as forged",
+    )
 
 
 def _unusable(path: Path, expected: str, error: Exception) -> ConfigError:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tidewatch.core.canonical import canonical_bytes
 from tidewatch.core.clock import iso, require_utc
-from tidewatch.core.signing import Signature, SigningKey, VerifyKey
+from tidewatch.core.signing import Signature, SigningKey, Verifier
 from tidewatch.evidence.record import Head
 from tidewatch.evidence.schemas import Digest, Utc
 
@@ -60,8 +60,9 @@ def sign_head(head: Head, key: SigningKey, now: datetime) -> SignedHead:
     )
 
 
-def verify_head(signed: SignedHead, verify_key: VerifyKey) -> Head:
-    """The head that `signed` anchors. Raises IntegrityError when the signature is not of this key over it."""
+def verify_head(signed: SignedHead, key: Verifier) -> Head:
+    """The head that `signed` anchors. Raises IntegrityError when the signature is not of this key (or of one
+    of this ring) over it."""
     signature = Signature(signed.signature.key_id, signed.signature.value, signed.signature.algorithm)
-    verify_key.verify(signed_bytes(signed.head, signed.signed_at), signature)
+    key.verify(signed_bytes(signed.head, signed.signed_at), signature)
     return signed.head

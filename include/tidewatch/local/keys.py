@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pyrage import x25519
 
-from tidewatch.core.signing import SigningKey, VerifyKey
+from tidewatch.core.signing import SigningKey
 from tidewatch.local.files import write_private
 
 _README = """\
@@ -34,7 +34,7 @@ def ensure_keys(home: Path) -> None:
         SigningKey.generate().save(signing)
     public = keys / "signing.pub.pem"
     if not public.exists():
-        VerifyKey(SigningKey.load(signing).key.public_key()).save(public)
+        SigningKey.load(signing).public.save(public)
     identity_file = offline / "identity.txt"
     if not identity_file.exists():
         identity = x25519.Identity.generate()

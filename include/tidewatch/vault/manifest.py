@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from tidewatch.core.errors import IntegrityError, UnsupportedVersion
-from tidewatch.core.signing import SigningKey, VerifyKey
+from tidewatch.core.signing import KeyRing, SigningKey, Verifier
 from tidewatch.vault.facts import BigInt, Count, DatabaseFingerprint, Fact, Sha256, Utc
 from tidewatch.vault.filenames import decode_name
 from tidewatch.vault.layout import BACKUP_ID_PATTERN, OBJECT_NAME_PATTERN, SOURCE_PATTERN, BackupPath
@@ -276,7 +276,7 @@ def sign(manifest: Manifest, key: SigningKey) -> bytes:
     return sign_document("manifest", manifest.to_json(), key)
 
 
-def open_manifest(data: bytes, key: VerifyKey) -> Manifest:
+def open_manifest(data: bytes, key: Verifier) -> Manifest:
     """The manifest in `data`. Raises IntegrityError when any byte differs from what was signed, and
     UnsupportedVersion for one that a newer Tidewatch wrote."""
     return from_json(open_signed("manifest", data, key))
@@ -287,14 +287,14 @@ def signer_of(data: bytes) -> str:
     return str(json.loads(data)["signature"]["key_id"])
 
 
-def open_recorded(data: bytes, key: VerifyKey) -> Manifest:
+def open_recorded(data: bytes, ring: KeyRing) -> Manifest:
     """A manifest whose bytes our own catalogue vouches for, having kept them or their digest.
 
-    What `key` signed is checked as `open_manifest` does. A manifest that an earlier key signed is only
-    parsed: changing the key must not leave backups behind that nobody finishes or heals.
+    What a key of the ring signed is checked as `open_manifest` does. A manifest of a key that the ring has
+    lost is only parsed: a lost public key must not leave backups behind that nobody finishes or heals.
     """
-    if signer_of(data) == key.key_id:
-        return open_manifest(data, key)
+    if ring.get(signer_of(data)) is not None:
+        return open_manifest(data, ring)
     return from_json(json.loads(data)["manifest"])
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from tidewatch.core.canonical import canonical_bytes
 from tidewatch.core.errors import IntegrityError
-from tidewatch.core.signing import ALGORITHM, Signature, SigningKey, VerifyKey
+from tidewatch.core.signing import ALGORITHM, Signature, SigningKey, Verifier
 
 _SIGNATURE_MARK = b',"signature":'
 _SIGNATURE_FIELDS = {"algorithm", "key_id", "value"}
@@ -27,8 +27,9 @@ def sign_document(name: str, value: Mapping[str, Any], key: SigningKey) -> bytes
     return _frame(name, body, key.sign(body))
 
 
-def open_signed(name: str, data: bytes, key: VerifyKey) -> dict[str, Any]:
-    """The value of a signed file. Raises IntegrityError if a single byte is not as it was signed."""
+def open_signed(name: str, data: bytes, key: Verifier) -> dict[str, Any]:
+    """The value of a signed file. Raises IntegrityError if a single byte is not as it was signed, or the key
+    that it names is not (in the ring) `key`."""
     head = _head(name)
     mark = data.rfind(_SIGNATURE_MARK)
     if not data.startswith(head) or mark < 0:

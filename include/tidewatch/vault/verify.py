@@ -6,7 +6,7 @@ from datetime import datetime
 from tidewatch.core.errors import ObjectMissing, TidewatchError
 from tidewatch.core.progress import Progress, silent
 from tidewatch.core.regions import Region
-from tidewatch.core.signing import VerifyKey
+from tidewatch.core.signing import Verifier
 from tidewatch.vault.layout import BackupPath, region_key, source_of
 from tidewatch.vault.manifest import Manifest, ReadBack, open_manifest
 from tidewatch.vault.readback import Mode, read_back
@@ -29,7 +29,7 @@ class CopyReport:
 def verify_copy(
     region: Region,
     backup_id: str,
-    key: VerifyKey,
+    key: Verifier,
     *,
     now: datetime,
     mode: Mode = "full",

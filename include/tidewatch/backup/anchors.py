@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from tidewatch.core.errors import IntegrityError, ObjectMissing, RegionError
 from tidewatch.core.regions import Region
-from tidewatch.core.signing import VerifyKey
+from tidewatch.core.signing import Verifier
 from tidewatch.evidence.anchor import SignedHead, verify_head
 from tidewatch.evidence.record import Head
 from tidewatch.vault.layout import BackupPath, parse_manifest_key, started_at
@@ -26,7 +26,7 @@ class Anchor:
     head: Head
 
 
-def newest_anchor(region: Region, key: VerifyKey) -> tuple[Anchor | None, list[str]]:
+def newest_anchor(region: Region, key: Verifier) -> tuple[Anchor | None, list[str]]:
     """The highest head in the newest manifest of each source, and what could not be used.
 
     Backups of several sources end in any order: the newest by name need not carry the highest head. Never
@@ -64,7 +64,7 @@ def _newest_manifests(region: Region) -> list[BackupPath]:
     return [newest[source] for source in sorted(newest)]
 
 
-def _anchor_in(region: Region, path: BackupPath, key: VerifyKey) -> tuple[Anchor | None, str | None]:
+def _anchor_in(region: Region, path: BackupPath, key: Verifier) -> tuple[Anchor | None, str | None]:
     try:
         manifest = open_manifest(region.store.read(path.manifest_key), key)
         if manifest.backup_id != path.backup_id:
