@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,6 +38,16 @@ def test_the_canonical_form_means_the_same_and_is_a_fixed_point(value: object) -
 @given(VALUES)
 def test_the_order_of_keys_does_not_matter(value: object) -> None:
     assert digest(shuffled(value)) == digest(value)
+
+
+@given(VALUES)
+def test_the_fast_form_is_that_of_the_reference_library(value: object) -> None:
+    assert canonical_bytes(value) == rfc8785.dumps(value)  # type: ignore[arg-type]
+
+
+@given(st.lists(VALUES, max_size=4))
+def test_an_iterator_is_written_as_the_list_of_what_it_gives(values: list[object]) -> None:
+    assert canonical_bytes({"all": iter(values)}) == canonical_bytes({"all": values})
 
 
 def test_the_example_of_the_standard_comes_out_as_printed_there() -> None:
