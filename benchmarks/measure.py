@@ -46,11 +46,9 @@ class Taken:
         }
 
 
-def run(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None, shell: bool = False) -> Taken:
+def run(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> Taken:
     """Run a program to its end. Raises Failed with the end of what it wrote to stderr."""
-    arguments = (
-        ["/bin/bash", "-euo", "pipefail", "-c", str(command[0])] if shell else [str(c) for c in command]
-    )
+    arguments = [str(c) for c in command]
     began = time.monotonic()
     process = subprocess.Popen(
         arguments,

@@ -1,0 +1,54 @@
+"""Tidewatch's own pipeline: stage, judge, commit, each in a process of its own."""
+
+import json
+import secrets
+import sys
+from pathlib import Path
+
+from measure import Json, Taken, run
+from rig import HERE, Running
+
+PHASES = ("stage", "judge", "commit")
+
+
+def backup(place: Running, source: str = "ops", *, fingerprint: Path | None = None) -> dict[str, Taken]:
+    """One whole backup; what each phase took, and `all`. Fails unless it is sealed."""
+    rig = place.rig.save()
+    option: list[str | Path] = [] if fingerprint is None else ["--fingerprint", fingerprint]
+    if fingerprint is not None and not fingerprint.exists():
+        _phase(place, [rig, "stage", source, secrets.token_hex(4), *option])
+    taken = {"stage": _phase(place, [rig, "stage", source, secrets.token_hex(4), *option])}
+    backup_id = taken["stage"].detail["result"]["backup_id"]
+    for phase in PHASES[1:]:
+        taken[phase] = _phase(place, [rig, phase, backup_id])
+    verdict = taken["commit"].detail["result"]["verdict"]
+    assert verdict == "sealed", taken["commit"].detail["result"]
+    return taken | {"all": _sum(list(taken.values()))}
+
+
+def _phase(place: Running, arguments: list[str | Path]) -> Taken:
+    spent = Taken()
+    with place.servers().watched(spent):
+        done = run([sys.executable, HERE / "phase.py", *arguments])
+    facts: Json = json.loads(done.output.splitlines()[-1])
+    return Taken(
+        facts["seconds"],
+        facts["cpu_self"] + facts["cpu_children"],
+        done.peak_bytes,
+        spent.postgres_cpu,
+        spent.endpoint_cpu,
+        detail={k: facts[k] for k in ("imports", "own_peak_bytes", "cpu_self", "steps", "result")},
+    )
+
+
+def _sum(parts: list[Taken]) -> Taken:
+    total = Taken()
+    for part in parts:
+        total.seconds += part.seconds
+        total.cpu += part.cpu
+        total.peak_bytes = max(total.peak_bytes, part.peak_bytes)
+        total.postgres_cpu += part.postgres_cpu
+        total.endpoint_cpu += part.endpoint_cpu
+    own = max(part.detail["own_peak_bytes"] for part in parts)
+    total.detail = {"own_peak_bytes": own, "imports": sum(part.detail["imports"] for part in parts)}
+    return total
