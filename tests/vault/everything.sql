@@ -110,3 +110,145 @@ grant usage on schema "Odd ""schema"" 微博" to public;
 revoke execute on function add_one(integer) from public;
 grant select on large object 90001 to public;
 alter default privileges in schema public grant select on tables to public;
+
+-- Every type of pg_catalog that a column can have (xml and ICU collations: libraries.sql, not every build has
+-- them), with the ends of its range.
+create domain few as integer[] check (cardinality(value) < 4);
+create domain must as text not null default 'x' check (value ~ '^x');
+create type size as enum ('s', 'm', 'l');
+alter type size add value 'xs' before 's';
+create type nested as (at address, tags text[], how mood, within span);
+create table more_kinds (
+    bo boolean, ba bytea, ch "char", na name, i8 int8, i2 int2, i2v int2vector, i4 int4, rp regproc, te text,
+    oi oid, ti tid, xi xid, ci cid, ov oidvector, js json, po point, ls lseg, pa path, bx box, pg polygon,
+    li line, f4 float4, f8 float8, ur macaddr, u8 macaddr8, cd cidr, ip inet, bp bpchar, vc varchar, da date,
+    ti2 time, ts timestamp, tz timestamptz, iv interval, tt timetz, bi bit(3), vb varbit, nu numeric,
+    rc refcursor, rpd regprocedure, ro regoper, rop regoperator, rcl regclass, rco regcollation, rt regtype,
+    rr regrole, rn regnamespace, uu uuid, ls2 pg_lsn, tv tsvector, rcf regconfig, rd regdictionary,
+    tq tsquery, jb jsonb, jp jsonpath, tx txid_snapshot, ps pg_snapshot, x8 xid8, ac aclitem, ci2 circle,
+    mo money, i4r int4range, i8r int8range, nr numrange, tr tsrange, tzr tstzrange, dr daterange,
+    so few, mu must, sz size, deep nested, deeper nested[], spans span[], dates date[], odd integer[],
+    bytes bytea[], docs jsonb[], enums mood[]
+);
+insert into more_kinds values
+    (true, '\x00', 'q', 'name', 9223372036854775807, 32767, '1 2', 2147483647, 'now', 'naïve', 4294967295,
+     '(1,2)', '4294967295', '7', '1 2 3', ' {"a" : [1, 2.50], "é": "\u00e9 \u0000"} ', '(NaN,-0)',
+     '[(0,0),(1e300,1)]', '[(0,0),(1,1)]', '(1,1),(0,0)', '((0,0),(1,1),(2,0))', '{1,-1,0}', '-Infinity',
+     1.7976931348623157e308, '08:00:2b:01:02:03', '08:00:2b:01:02:03:04:05', '10.1.0.0/16', 'fe80::1/64',
+     'x  ', 'y ', '4714-11-24 BC', '24:00:00', '4713-01-01 00:00:00 BC', '0001-01-01 00:00:00+00 BC',
+     '-178000000 years', '23:59:59.999999+15:59:59', b'101', b'', '-0.000000000000000000000000000000010',
+     'cursor', 'lower(text)', 'pg_catalog.||/', '+(integer,integer)', 'pg_class', '"C"', 'numeric(5,2)',
+     'postgres', 'public', 'ffffffff-ffff-ffff-ffff-ffffffffffff', 'FFFFFFFF/FFFFFFFF', '''a b'':1A,2B',
+     'english', 'simple', 'a & !(b | c:*)', '{"a": 1e400, "b": [null, true, "\ud83c\udf0a"]}',
+     '$.a[*] ? (@ > 1)', '10:20:10,14,15', '10:20:10,14,15', '18446744073709551615', 'postgres=r/postgres',
+     '<(1,2),3>', '-92233720368547758.08', '[1,5]', '(,10)', '(0.0,1.00]', '["-infinity",infinity)',
+     '[2026-11-01 01:30:00-05,)', '[2026-01-01,infinity]', '{1,2,3}', 'xyz', 'm',
+     row(row('it''s "quoted", \ and (braced)', null), '{"",NULL,"a,b","{}"}', 'a''b', '(1,2]'),
+     array[row(null, null, null, null), null]::nested[], '{"[1,2)",empty,NULL}', '{infinity,-infinity,NULL}',
+     '[-1:1][5:5]={{1},{2},{NULL}}', '{"\\x00ff",""}', '{"{\"a\": 1}",null,"null"}', '{怒,NULL}'),
+    (false, '\x', '', '', -9223372036854775808, -32768, '', -2147483648, 0, '', 0, '(0,0)', '0', '0', '',
+     'null', '(0,0)', '[(0,0),(0,0)]', '((0,0))', '(0,0),(0,0)', '((0,0))', '{0,1,0}', '1.17549435e-38',
+     2.2250738585072014e-308, null, null, '::/0', '0.0.0.0/0', '', '', '5874897-12-31', '00:00:00',
+     '294276-12-31 23:59:59.999999', '294276-12-31 23:59:59.999999+00', '0', '00:00:00-15:59:59', b'000', null,
+     'NaN', '', 0, 0, 0, 0, '"default"', 'text[]', 0, 0, null, '0/0', '', 'simple', null, '', '{}', '$',
+     null, null, '0', null, null, '92233720368547758.07', 'empty', 'empty', 'empty', 'empty', 'empty',
+     'empty', '{}', 'x', 's', null, '{}', '{}', '{}', '{}', '{}', '{}', '{}');
+create table every_byte as select string_agg(set_byte('\x00', 0, b), null order by b) as bytes
+from generate_series(0, 255) b;
+create table every_character as
+select plane, string_agg(chr(c), '' order by c) as characters
+from (select c / 65536 as plane, c from generate_series(1, 1114111) c where c not between 55296 and 57343) legal
+where getdatabaseencoding() = 'UTF8'
+group by plane;
+
+-- Names that break naive code, one of 63 bytes in 21 characters.
+create schema " ";
+create schema "Select";
+create table "Select"."table.with.dots" ("a.b" integer, "A" integer, a integer, "100%" text, "$1" text);
+insert into "Select"."table.with.dots" values (1, 2, 3, '%s', '$1'), (1, 2, 3, '%s', '$1');
+create table " "."; drop table kinds; --" ("it's" text, "back\slash" text, "tab	tab" text);
+insert into " "."; drop table kinds; --" values ('it''s', '\\', e'\t');
+create table "two
+lines" ("new
+line" text);
+insert into "two
+lines" values (e'\n'), ('\n'), ('');
+create table "微微微微微微微微微微微微微微微微微微微微微" ("🌊🌊🌊🌊🌊🌊🌊🌊🌊🌊🌊🌊🌊🌊🌊abc" integer);
+insert into "微微微微微微微微微微微微微微微微微微微微微" values (1);
+
+-- A partition with its columns in another order, list partitions, two parents, options of identities.
+create table by_size (id integer, sz size, note text default 'none') partition by list (sz);
+create table by_size_s (note text, gone integer, sz size, id integer);
+alter table by_size_s drop column gone;
+alter table by_size attach partition by_size_s for values in ('s', 'm');
+create table by_size_null partition of by_size (note default 'unknown') for values in (null);
+insert into by_size values (1, 's'), (2, 'm'), (3, null);
+create table named (name text);
+create table heir (own integer) inherits (parent, named);
+alter table heir alter name set default 'heir';
+insert into heir values (3, 'h', 7);
+create table numbered_by_default (
+    id bigint generated by default as identity (start -5 increment -5 minvalue -1000 maxvalue 0 cycle),
+    v text default 'd'
+) with (fillfactor = 70, autovacuum_enabled = off);
+insert into numbered_by_default default values;
+insert into numbered_by_default (id) values (77);
+create table only_generated (a integer generated always as (1) stored);
+insert into only_generated default values;
+create table cyclic_a (id integer primary key, b integer);
+create table cyclic_b (id integer primary key, a integer references cyclic_a deferrable initially deferred);
+alter table cyclic_a add foreign key (b) references cyclic_b on delete set null not valid;
+insert into cyclic_a values (1, null);
+insert into cyclic_b values (1, 1);
+update cyclic_a set b = 1;
+create table booked (room integer, during daterange, exclude using gist (during with &&) where (room = 1));
+insert into booked values (1, '[2026-01-01,2026-02-01)'), (2, '[2026-01-01,2026-02-01)');
+
+-- Things that run by themselves. Event triggers must not get in the way of a restore.
+create view fragile with (check_option = local) as select id, v from with_serial where v <> 'z';
+create function fill_view() returns trigger language plpgsql as $$ begin return null; end $$;
+create trigger into_view instead of insert on second_view for each row execute function fill_view();
+create constraint trigger later after insert on kinds deferrable initially deferred
+    for each row execute function noticed();
+create trigger counted_rows after update on kinds referencing old table as before new table as after
+    for each statement execute function noticed();
+create trigger on_truncate before truncate on kinds for each statement execute function noticed();
+alter table kinds enable always trigger on_truncate;
+create rule also as on insert to with_serial do also select 1;
+create rule instead_of_update as on update to fragile where old.id > 10 do instead nothing;
+create recursive view countdown (n) as values (3) union all select n - 1 from countdown where n > 0;
+create materialized view counted_twice as select sum(n) as n from counted;
+create function refuse_ddl() returns event_trigger language plpgsql as
+    $$ begin raise exception 'no more DDL (%)', tg_tag; end $$;
+create policy nobody on guarded as restrictive for update using (false) with check (secret <> '');
+alter table guarded force row level security;
+create event trigger no_drop on sql_drop execute function refuse_ddl();
+create event trigger no_conversions on ddl_command_start when tag in ('CREATE CONVERSION', 'DROP CONVERSION')
+    execute function refuse_ddl();
+alter event trigger no_drop disable;
+
+comment on schema "Select" is e'two\nlines; -- and ''quotes''';
+comment on type mood is 'enum 怒';
+comment on domain few is 'domain';
+comment on type address is 'composite';
+comment on column address.street is 'attribute';
+comment on view first_view is 'view';
+comment on materialized view counted is 'matview';
+comment on index by_expression is 'index';
+comment on trigger watch on with_serial is 'trigger';
+comment on rule quiet on empty_table is 'rule';
+comment on policy own on guarded is 'policy';
+comment on event trigger no_drop is 'event trigger';
+comment on sequence counter is 'sequence';
+comment on collation pinyin is 'collation';
+comment on text search configuration plain is 'configuration';
+comment on operator === (integer, integer) is 'operator';
+comment on aggregate total (integer) is 'aggregate';
+comment on cast (address as text) is 'cast';
+comment on server elsewhere is 'server';
+comment on foreign table remote is 'foreign table';
+comment on column remote.id is 'foreign column';
+comment on publication news is 'publication';
+comment on statistics kinds_statistics is 'statistics';
+comment on procedure nothing(integer) is 'procedure';
+comment on extension plpgsql is 'changed';
