@@ -22,6 +22,7 @@ from tidewatch.core.canonical import digest
 from tidewatch.core.database import Connection, execute, statement
 from tidewatch.core.errors import SourceError, SourcePermission
 from tidewatch.core.progress import Progress, silent
+from tidewatch.vault.copyrows import copy_rows
 from tidewatch.vault.facts import (
     DatabaseFingerprint,
     LargeObjects,
@@ -314,17 +315,16 @@ def _table(conn: Connection, relation: _Relation, meter: _Meter) -> TableFingerp
             )
             .as_bytes(conn)
         )
-        with rows_as_stored(conn), conn.cursor() as cursor:
-            with cursor.copy(query) as copy:
-                rows.add_rows(copy, lambda count: meter.batch(count, relation.label))
-            # One message is one row: PostgreSQL does it so, and says at the end how many rows there were.
-            if cursor.rowcount != rows.count:
-                raise SourceError(
-                    f"Table {relation.label} was not read row by row",
-                    expected=f"{cursor.rowcount} rows, as the server counts",
-                    found=f"{rows.count} messages",
-                    do="connect to the server without a proxy that cuts or joins messages",
-                )
+        with rows_as_stored(conn):
+            rows, told = copy_rows(conn, query, lambda count: meter.batch(count, relation.label))
+        # One message is one row: PostgreSQL does it so, and says at the end how many rows there were.
+        if told != rows.count:
+            raise SourceError(
+                f"Table {relation.label} was not read row by row",
+                expected=f"{told} rows, as the server counts",
+                found=f"{rows.count} messages",
+                do="connect to the server without a proxy that cuts or joins messages",
+            )
     return TableFingerprint(
         schema_name=relation.schema_name,
         name=relation.name,

@@ -21,8 +21,9 @@ from tidewatch.vault.facts import ALGORITHM
 
 _MODULUS_BITS = 512
 _MASK = (1 << _MODULUS_BITS) - 1
-# Large enough for numpy to win, small enough that the digests of a batch (512 KiB) stay in the cache.
-_BATCH = 8192
+BATCH = 8192
+"""Rows between two additions: enough for numpy to win, few enough that their digests (512 KiB) stay in the
+cache."""
 
 
 class RowSet:
@@ -41,8 +42,8 @@ class RowSet:
         `on_batch` is told the count so far after every 8192 rows."""
         sha512 = hashlib.sha512
         iterator = iter(rows)
-        while digests := b"".join([sha512(row).digest() for row in islice(iterator, _BATCH)]):
-            self._add_digests(digests)
+        while digests := b"".join([sha512(row).digest() for row in islice(iterator, BATCH)]):
+            self.add_digests(digests)
             if on_batch is not None:
                 on_batch(self.count)
 
@@ -56,7 +57,8 @@ class RowSet:
         self.count += other.count
         self._sum = (self._sum + other._sum) & _MASK
 
-    def _add_digests(self, digests: bytes) -> None:
+    def add_digests(self, digests: bytes) -> None:
+        """Add rows by their SHA-512 digests, 64 bytes each, one after the other."""
         # Each 512-bit number as 16 columns of 32 bits; the columns are summed without overflow (64 bits
         # hold 2^32 such numbers) and the carries are done once a batch.
         columns = np.frombuffer(digests, dtype="<u4").reshape(-1, 16)
