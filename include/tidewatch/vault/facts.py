@@ -1,5 +1,6 @@
 """Models shared by the fingerprint, the manifest and whoever compares them. Plain data, strict, frozen."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -19,6 +20,7 @@ from tidewatch.core.clock import iso
 # The type of a value of a rowset digest (see vault/rowset.py). Another way to count is another name.
 ALGORITHM: Literal["tidewatch-rowset-1"] = "tidewatch-rowset-1"
 
+_BIG = re.compile(r"-?[0-9]+").fullmatch
 _TIME_PATTERN = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$"
 
 
@@ -35,9 +37,7 @@ def _read_time(value: Any) -> Any:
 
 
 def _read_big(value: Any) -> Any:
-    if isinstance(value, str) and value.removeprefix("-").isascii() and value.removeprefix("-").isdigit():
-        return int(value)
-    return value
+    return int(value) if isinstance(value, str) and _BIG(value) else value
 
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$", strict=True)]

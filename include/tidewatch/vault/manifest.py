@@ -9,14 +9,15 @@ import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, ValidationError, model_validator
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
 
 from tidewatch.core.errors import IntegrityError, UnsupportedVersion
 from tidewatch.core.signing import KeyRing, SigningKey, Verifier
 from tidewatch.vault.facts import BigInt, Count, DatabaseFingerprint, Fact, Sha256, Utc
 from tidewatch.vault.filenames import decode_name
 from tidewatch.vault.layout import BACKUP_ID_PATTERN, OBJECT_NAME_PATTERN, SOURCE_PATTERN, BackupPath
-from tidewatch.vault.signed import open_signed, sign_document
+from tidewatch.vault.signed import sign_document, signature_of, signed_body
 
 __all__ = [
     "CopyEntry",
@@ -45,6 +46,9 @@ VERSION: Literal[1] = 1
 Verdict = Literal["sealed", "degraded", "failed", "suspect"]
 BackupId = Annotated[str, Field(pattern=BACKUP_ID_PATTERN)]
 SourceName = Annotated[str, Field(pattern=rf"^{SOURCE_PATTERN}$")]
+
+
+_STRICT = ConfigDict(extra="forbid", strict=True)
 
 
 class RunRef(Fact):
@@ -88,8 +92,11 @@ class ObjectEntry(Fact):
         return -(-self.cipher_size // self.part_size) if self.part_size else 0
 
 
-class FileEntry(Fact):
+@dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
+class FileEntry:
     """One path of a files source."""
+
+    # With slots and without pydantic's bookkeeping: there may be a hundred thousand of them.
 
     path: str
     """Relative to the root of the source, `/` between parts; see `path_encoded`."""
@@ -112,6 +119,20 @@ class FileEntry(Fact):
     @property
     def path_bytes(self) -> bytes:
         return decode_name(self.path, self.path_encoded)
+
+
+_FILE: TypeAdapter[FileEntry] = TypeAdapter(FileEntry)
+_FILES: TypeAdapter[list[FileEntry]] = TypeAdapter(list[FileEntry])
+
+
+def files_to_bytes(files: list[FileEntry]) -> bytes:
+    """A list of files as JSON."""
+    return _FILES.dump_json(files, exclude_none=True)
+
+
+def files_from_bytes(data: bytes) -> list[FileEntry]:
+    """The inverse of `files_to_bytes`."""
+    return _FILES.validate_json(data)
 
 
 class ReadBack(Fact):
@@ -230,6 +251,18 @@ class Manifest(Fact):
         """The JSON value that is signed and stored: without keys whose value is None."""
         return self.model_dump(mode="json", exclude_none=True)
 
+    def without_files(self) -> dict[str, Any]:
+        """`to_json` with an empty list in the place of the files: small whatever the source."""
+        value = self.model_dump(mode="json", exclude_none=True, exclude={"files"})
+        return value if self.files is None else value | {"files": []}
+
+    def streamed(self) -> dict[str, Any]:
+        """`to_json` whose files are made one by one."""
+        value = self.without_files()
+        if self.files is not None:
+            value["files"] = (_FILE.dump_python(f, mode="json", exclude_none=True) for f in self.files)
+        return value
+
 
 def _problems(m: Manifest) -> Iterator[str]:
     if not m.backup_id.startswith(m.source + "-"):
@@ -273,18 +306,18 @@ def sign(manifest: Manifest, key: SigningKey) -> bytes:
     """The bytes of manifest.json. Raises ValueError for a draft (no verdict, no end)."""
     if manifest.verdict is None or manifest.ended_at is None:
         raise ValueError(f"{manifest.backup_id} is a draft: it has no verdict or no end, and is not signed")
-    return sign_document("manifest", manifest.to_json(), key)
+    return sign_document("manifest", manifest.streamed(), key)
 
 
 def open_manifest(data: bytes, key: Verifier) -> Manifest:
     """The manifest in `data`. Raises IntegrityError when any byte differs from what was signed, and
     UnsupportedVersion for one that a newer Tidewatch wrote."""
-    return from_json(open_signed("manifest", data, key))
+    return _parsed(signed_body("manifest", data, key))
 
 
 def signer_of(data: bytes) -> str:
     """The id of the key that a manifest.json says it was signed with."""
-    return str(json.loads(data)["signature"]["key_id"])
+    return signature_of("manifest", data).key_id
 
 
 def open_recorded(data: bytes, ring: KeyRing) -> Manifest:
@@ -301,25 +334,34 @@ def open_recorded(data: bytes, ring: KeyRing) -> Manifest:
 def from_json(value: dict[str, Any]) -> Manifest:
     """A manifest from its JSON value (a draft of the catalogue, or what `open_manifest` has checked).
     Raises UnsupportedVersion, IntegrityError."""
-    version = value.get("version")
+    return _parsed(json.dumps(value).encode())
+
+
+def _parsed(text: bytes) -> Manifest:
+    try:
+        return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        raise _unusable(json.loads(text), error) from None  # pydantic's own text quotes the input
+
+
+def _unusable(value: Any, error: ValidationError) -> IntegrityError | UnsupportedVersion:
+    fields = value if isinstance(value, dict) else {}
+    name, version = str(fields.get("backup_id"))[:80], fields.get("version")
     if isinstance(version, int) and version > VERSION:
-        raise UnsupportedVersion(
-            f"The manifest of {str(value.get('backup_id'))[:80]} is of format version {version}",
+        return UnsupportedVersion(
+            f"The manifest of {name} is of format version {version}",
             expected=f"at most version {VERSION}, which this Tidewatch can read",
             found=f"version {version}, written by a newer Tidewatch",
             do="upgrade Tidewatch to the version that wrote it, or newer",
         )
-    try:
-        return Manifest.model_validate(value)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise IntegrityError(
-            f"The manifest of {str(value.get('backup_id'))[:80]} does not follow its schema",
-            expected="docs/schemas/manifest-1.json",
-            found=f"{error.error_count()} problem(s), the first at "
-            f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}",
-            do="do not use it; fetch the copy of another region, or report a defect of Tidewatch",
-        ) from None  # pydantic's own text quotes the input
+    first = error.errors(include_url=False, include_input=False)[0]
+    return IntegrityError(
+        f"The manifest of {name} does not follow its schema",
+        expected="docs/schemas/manifest-1.json",
+        found=f"{error.error_count()} problem(s), the first at "
+        f"{'.'.join(map(str, first['loc'])) or 'the whole'}: {first['msg']}",
+        do="do not use it; fetch the copy of another region, or report a defect of Tidewatch",
+    )
 
 
 def json_schema() -> dict[str, Any]:

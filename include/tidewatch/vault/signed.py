@@ -24,12 +24,19 @@ def sign_document(name: str, value: Mapping[str, Any], key: SigningKey) -> bytes
     if not name.isidentifier() or name >= "signature":
         raise ValueError(f"{name!r} would not come before the signature")
     body = canonical_bytes(value)
-    return _frame(name, body, key.sign(body))
+    return _head(name) + body + _tail(key.sign(body))
 
 
 def open_signed(name: str, data: bytes, key: Verifier) -> dict[str, Any]:
-    """The value of a signed file. Raises IntegrityError if a single byte is not as it was signed, or the key
-    that it names is not (in the ring) `key`."""
+    """The value of a signed file. Raises IntegrityError if a single byte is not as it was signed."""
+    value = json.loads(signed_body(name, data, key))
+    if not isinstance(value, dict):
+        raise _broken(name, f"a {type(value).__name__}")
+    return value
+
+
+def signed_body(name: str, data: bytes, key: Verifier) -> bytes:
+    """The canonical bytes of the value of a signed file; the errors of `open_signed`."""
     head = _head(name)
     mark = data.rfind(_SIGNATURE_MARK)
     if not data.startswith(head) or mark < 0:
@@ -38,21 +45,23 @@ def open_signed(name: str, data: bytes, key: Verifier) -> dict[str, Any]:
     signature = _signature(name, data[mark + len(_SIGNATURE_MARK) : -1])
     key.verify(body, signature)
     # The signature itself has more than one spelling in base64 and JSON: only ours is accepted.
-    if _frame(name, body, signature) != data:
+    if data[mark:] != _tail(signature):
         raise _broken(name, "bytes beside the signed part that were changed")
-    value = json.loads(body)
-    if not isinstance(value, dict):
-        raise _broken(name, f"a {type(value).__name__}")
-    return value
+    return body
+
+
+def signature_of(name: str, data: bytes) -> Signature:
+    """The signature that a signed file carries, unchecked. Raises IntegrityError when it has none."""
+    return _signature(name, data[data.rfind(_SIGNATURE_MARK) + len(_SIGNATURE_MARK) : -1])
 
 
 def _head(name: str) -> bytes:
     return b'{"' + name.encode("ascii") + b'":'
 
 
-def _frame(name: str, body: bytes, signature: Signature) -> bytes:
+def _tail(signature: Signature) -> bytes:
     fields = {"algorithm": signature.algorithm, "key_id": signature.key_id, "value": signature.value}
-    return _head(name) + body + _SIGNATURE_MARK + canonical_bytes(fields) + b"}"
+    return _SIGNATURE_MARK + canonical_bytes(fields) + b"}"
 
 
 def _signature(name: str, text: bytes) -> Signature:
