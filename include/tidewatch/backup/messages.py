@@ -155,3 +155,26 @@ def region_lacks(region: str, day: str, lacking: Sequence[str]) -> Notice:
         next_step_en=f"run `tidewatch region probe {region}` for details; correct the bucket's settings, the "
         "credentials or the clock",
     )
+
+
+def recipients_changed(fact: str, backup_id: str, old: Sequence[str], new: Sequence[str]) -> Notice:
+    """Backups are encrypted to other keys than before: meant, or somebody lets himself in."""
+    came, went = sorted(set(new) - set(old)), sorted(set(old) - set(new))
+    zh = "；".join(p for p in (came and f"新增 {'、'.join(came)}", went and f"移除 {'、'.join(went)}") if p)
+    en = "; ".join(
+        p for p in (came and f"added {', '.join(came)}", went and f"removed {', '.join(went)}") if p
+    )
+    return Notice(
+        fact=f"keys.changed/{fact}",
+        severity="warning",
+        title_zh="备份的加密密钥已更换",
+        title_en="Backups are encrypted to other keys",
+        body_zh=f"自备份 {backup_id} 起，接收者密钥：{zh}。此前的备份仍由原来的密钥打开。",
+        body_en=f"Since backup {backup_id} the recipients are others: {en}. Earlier backups are still "
+        "opened by the keys they were made for.",
+        act_now=False,
+        next_step_zh="如果是有意更换，请在所有旧备份到期之前保留旧私钥（tidewatch keys list）；"
+        "否则立即查明是谁改了接收者文件。",
+        next_step_en="if it was meant, keep the old private keys until the last backup that needs them has "
+        "ended (`tidewatch keys list`); if it was not, find out at once who changed the recipients file",
+    )

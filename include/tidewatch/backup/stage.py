@@ -23,6 +23,7 @@ from tidewatch.backup import messages, records
 from tidewatch.backup.announce import announce
 from tidewatch.backup.capture import Captured, capture_files, capture_postgres
 from tidewatch.backup.context import BackupContext
+from tidewatch.backup.keys.recipients import notice_change
 from tidewatch.backup.known import still_there
 from tidewatch.backup.lock import source_lock
 from tidewatch.backup.plan import PlannedSource
@@ -95,6 +96,7 @@ def stage(ctx: BackupContext, source: str, run: RunRef, *, schedule: str | None 
             run=run,
             now=began,
         )
+        notice_change(conn, ctx.recipients.key_ids, backup_id, began)
         body = records.started(planned, ctx.regions_file, backup_id, run, schedule, began)
         ledger.append(conn, kind=body.KIND, subject=backup_id, body=body, now=began)
         conn.commit()
@@ -125,7 +127,9 @@ def _attempt(
     if isinstance(source, PostgresSource):
         captured = capture_postgres(ctx, source, uploader)
     else:
-        known = catalogue.known_contents(conn, source.name, [r.name for r in planned.regions])
+        known = catalogue.known_contents(
+            conn, source.name, [r.name for r in planned.regions], ctx.recipients.key_ids
+        )
         conn.commit()
         captured = capture_files(ctx, source, uploader, still_there(known, planned.regions))
     draft = _draft(ctx, planned, backup_id, run, schedule, began, captured)

@@ -20,8 +20,10 @@ from tidewatch.cli.failures import complain
 from tidewatch.core.clock import utc_now
 from tidewatch.core.database import Connection
 from tidewatch.core.errors import NotFound
+from tidewatch.core.keysfile import read_keys_file
 from tidewatch.core.progress import human_bytes
 from tidewatch.core.signing import KeyRing
+from tidewatch.evidence import ledger
 from tidewatch.vault import catalogue
 from tidewatch.vault.catalogue import Backup, Copy
 from tidewatch.vault.verify import CopyReport, verify_copy
@@ -101,11 +103,16 @@ def show(backup_id: BackupId, as_json: Json = False) -> int:
     with warehouse() as conn:
         backup = catalogue.get(conn, _resolve(backup_id, conn))
         copies = catalogue.copies(conn, backup.backup_id)
+        keys = _keys(conn, backup)
     if as_json:
-        print_json({**_summary(backup), "manifest": backup.document, "copies": [asdict(c) for c in copies]})
+        print_json(
+            {**_summary(backup), **keys, "manifest": backup.document, "copies": [asdict(c) for c in copies]}
+        )
         return 0
     for name, value in _summary(backup).items():
         print_line(f"{name:>18}: {show_cell(value)}")
+    print_line(f"{'opened by':>18}: {_openers(keys['encrypted_to'])}")
+    print_line(f"{'signed by':>18}: {show_cell(keys['signed_by'])}")
     _show_contents(backup)
     print_table(
         ["region", "object", "state", "lock", "retain until", "read back", "problem"],
@@ -271,6 +278,23 @@ def _summary(backup: Backup) -> dict[str, Any]:
         "decided_by": backup.decided_by,
         "decision_reason": backup.decision_reason,
     }
+
+
+def _keys(conn: Connection, backup: Backup) -> dict[str, Any]:
+    """Key ids of those whose identities open it, and of the key that signed its manifest, as far as the
+    ledger knows."""
+    record = next(ledger.records(conn, kind="backup.committed", subject=backup.backup_id), None)
+    return {
+        "encrypted_to": (backup.document or {}).get("encryption", {}).get("key_ids", []),
+        "signed_by": record.body["signing_key_id"] if record else None,
+    }
+
+
+def _openers(key_ids: list[str]) -> str:
+    """Any one of them does; with who holds it, where config/keys.yaml says so."""
+    known = read_keys_file(settings().config_dir)
+    named = [(k, known.get(k)) for k in key_ids]
+    return " or ".join(f"{k} ({e.holder})" if e else k for k, e in named) or "-"
 
 
 def _show_contents(backup: Backup) -> None:

@@ -32,10 +32,15 @@ def settings() -> Settings:
     return load_settings()
 
 
-def warehouse() -> AbstractContextManager[Connection]:
-    """A connection to the warehouse; rolled back on an error, committed otherwise."""
+def warehouse_session() -> Connection:
+    """A connection to the warehouse, for whoever closes it."""
     dsn = connections.from_environment(settings().warehouse_connection).postgres_dsn()
     return connect(dsn, application_name="tidewatch cli")
+
+
+def warehouse() -> AbstractContextManager[Connection]:
+    """A connection to the warehouse; rolled back on an error, committed otherwise."""
+    return warehouse_session()
 
 
 def regions(names: Sequence[str] = ()) -> list[Region]:

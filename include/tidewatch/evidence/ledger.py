@@ -25,7 +25,18 @@ from tidewatch.evidence.record import GENESIS, Head, Record, entry_text, parse_r
 from tidewatch.evidence.schemas import Body, checked_body
 from tidewatch.evidence.verify import LedgerReport, verify
 
-__all__ = ["GENESIS", "Head", "LedgerBusy", "LedgerReport", "Record", "append", "head", "records", "verify"]
+__all__ = [
+    "GENESIS",
+    "Head",
+    "LedgerBusy",
+    "LedgerReport",
+    "Record",
+    "append",
+    "head",
+    "newest",
+    "records",
+    "verify",
+]
 
 _PAGE = 1000
 
@@ -106,6 +117,12 @@ def records(
         if len(page) < _PAGE:
             return
         following = page[-1]["seq"] + 1
+
+
+def newest(conn: Connection, kind: str) -> Record | None:
+    """The last record of a kind, if there is one."""
+    row = execute(conn, "evidence/newest", {"kind": kind}).fetchone()
+    return parse_record(row["entry"], row["hash"]) if row else None
 
 
 def head(conn: Connection) -> Head:

@@ -40,6 +40,7 @@ Count = Annotated[int, Field(ge=0, le=2**53 - 1)]
 Name = Annotated[str, Field(min_length=1, max_length=400)]
 FreeText = Annotated[str, BeforeValidator(_free_text)]
 """Redacted, at most 2,000 characters, always writable."""
+KeyId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 LockMode = Literal["COMPLIANCE", "GOVERNANCE"]
 
 
@@ -288,6 +289,36 @@ class DecisionMade(Body):
     decided_at: Utc
 
 
+class KeysChanged(Body):
+    """Backups are encrypted to other recipients than before.
+
+    `since_backup` is the first backup that uses them, as far as it was known: a person who changes them with
+    the command line does so before that backup is begun. `old` is empty for the first backup of all.
+    """
+
+    KIND: ClassVar[str] = "keys.changed"
+
+    what: Literal["recipients"]
+    old: list[KeyId]
+    new: list[KeyId]
+    noticed_by: Literal["backup", "command"]
+    since_backup: Name | None
+
+
+class KeysRotated(Body):
+    """Another key signs from now on; the one before vouches for it (evidence/continuity.py)."""
+
+    KIND: ClassVar[str] = "keys.rotated"
+
+    old_key_id: KeyId
+    new_key_id: KeyId
+    new_public_key: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{43}=$")]
+    """Base64 of the 32 raw bytes of the Ed25519 public key."""
+    rotated_at: Utc
+    signature: Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{86}==$")]
+    """Ed25519 by the old key, base64."""
+
+
 class NoticeFailed(Body):
     """A notice could not be sent through a channel; recorded at the first failure, retried until it is too
     old.
@@ -344,3 +375,5 @@ def checked_body(kind: str, body: Mapping[str, Any] | Body) -> Mapping[str, Any]
             found="; ".join(problems)[:1000],
             do="give every field; see docs/ledger.md",
         ) from None  # pydantic's own text quotes the values
+        KeysChanged,
+        KeysRotated,

@@ -320,12 +320,16 @@ def degraded(conn: Connection) -> list[Backup]:
 
 
 def known_contents(
-    conn: Connection, source: str, regions: Collection[str] | None = None
+    conn: Connection,
+    source: str,
+    regions: Collection[str] | None = None,
+    key_ids: Collection[str] | None = None,
 ) -> dict[str, ObjectEntry]:
     """SHA-256 of a content -> the object of a sealed backup of this source that holds it, newest first.
 
     With `regions`, only backups whose every object is verified in each of them: what was sealed before a
-    region was added is not there.
+    region was added is not there. With `key_ids`, only what was encrypted to exactly these recipients: what
+    others could open, or what these could not, is no content of theirs.
     """
     parameters = {"source": source, "regions": None if regions is None else list(regions)}
     rows = execute(conn, "vault/known_contents", parameters).fetchall()
@@ -364,6 +368,12 @@ def latest_probe(conn: Connection, region: str) -> Probe | None:
     return Probe(**row) if row else None
 
 
+        if key_ids is None or set(row["key_ids"]) == set(key_ids)
+    }
+    return {
+        row["sha256"]: objects[row["backup_id"]][row["object_index"]]
+        for row in rows
+        if row["backup_id"] in objects
 # -- inside ------------------------------------------------------------------------------------------------
 
 
