@@ -337,8 +337,13 @@ def known_contents(
     objects = {
         row["backup_id"]: [ObjectEntry.model_validate(o) for o in row["objects"]]
         for row in execute(conn, "vault/objects_of", {"backup_ids": wanted})
+        if key_ids is None or set(row["key_ids"]) == set(key_ids)
     }
-    return {row["sha256"]: objects[row["backup_id"]][row["object_index"]] for row in rows}
+    return {
+        row["sha256"]: objects[row["backup_id"]][row["object_index"]]
+        for row in rows
+        if row["backup_id"] in objects
+    }
 
 
 # -- copies and probes -------------------------------------------------------------------------------------
@@ -368,12 +373,6 @@ def latest_probe(conn: Connection, region: str) -> Probe | None:
     return Probe(**row) if row else None
 
 
-        if key_ids is None or set(row["key_ids"]) == set(key_ids)
-    }
-    return {
-        row["sha256"]: objects[row["backup_id"]][row["object_index"]]
-        for row in rows
-        if row["backup_id"] in objects
 # -- inside ------------------------------------------------------------------------------------------------
 
 
