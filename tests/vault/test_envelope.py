@@ -35,7 +35,7 @@ def opened(stored: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("size", [0, 1, 8191, 8192, 8193, 65535, 65536, 65537, 131075, (1 << 20) + 1])
-@pytest.mark.parametrize("threads", [0, 1])
+@pytest.mark.parametrize("threads", [0, 2])
 def test_it_opens_with_stock_age_and_zstd_at_every_boundary(size: int, threads: int) -> None:
     data = os.urandom(size)  # does not compress, so the boundaries are those of the stored bytes too
     plain = zstandard.ZstdDecompressor().stream_reader(
