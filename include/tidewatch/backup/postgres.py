@@ -117,6 +117,7 @@ def start_dump(snapshot: Snapshot, *, lock_timeout_seconds: int) -> Child:
             "--compress=0",
             f"--snapshot={snapshot.exported}",
             f"--lock-wait-timeout={lock_timeout_seconds * 1000}",
+            _encoding(snapshot),
         ],
         snapshot.dsn,
     )
@@ -124,7 +125,16 @@ def start_dump(snapshot: Snapshot, *, lock_timeout_seconds: int) -> Child:
 
 def start_roles(snapshot: Snapshot) -> Child:
     """The cluster's roles and memberships as SQL, without passwords (so any role may read them)."""
-    return Child(snapshot.tools.path("pg_dumpall"), ["--roles-only", "--no-role-passwords"], snapshot.dsn)
+    return Child(
+        snapshot.tools.path("pg_dumpall"),
+        ["--roles-only", "--no-role-passwords", _encoding(snapshot)],
+        snapshot.dsn,
+    )
+
+
+def _encoding(snapshot: Snapshot) -> str:
+    """The database's own: one forced by `ALTER ROLE ... SET client_encoding` may lack characters."""
+    return f"--encoding={snapshot.conn.info.parameter_status('server_encoding')}"
 
 
 def _supported(version: int, dsn: str) -> int:
