@@ -1,7 +1,11 @@
 """Trees of files: a directory, or an S3 prefix, walked and read in a way that notices changes.
 
 Paths are bytes, relative to the root, with `/`. Symbolic links are listed and never followed; sockets, pipes
-and devices are skipped and named. Everything comes in the order of path bytes.
+and devices are skipped and named. The entries of a directory come before those of the directories in it.
+
+No path is handed to the kernel as a whole: every step from the root to an entry is one open of its own. So
+paths may be longer than the kernel takes, trees deeper than Python recurses, and a link that takes the place
+of a directory leads nowhere.
 """
 
 import contextlib
@@ -24,7 +28,7 @@ from tidewatch.core.errors import (
     SourcePermission,
     SourceUnreachable,
 )
-from tidewatch.core.objectstore import ObjectStore
+from tidewatch.core.objectstore import Listed, ObjectStore
 from tidewatch.core.s3address import s3_address
 from tidewatch.core.sources import FilesSource
 
@@ -34,9 +38,10 @@ _OBJECT_MODE = 0o644
 Kind = Literal["file", "directory", "link"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Found:
-    """One entry of a tree. `mark` identifies this state of it: another mark is another content."""
+    """One entry of a tree. `mark` identifies this state of it: another mark is another content; it is empty
+    for what needs no more reading."""
 
     path: bytes
     kind: Kind
@@ -62,6 +67,8 @@ class Notes:
     """Sockets, pipes and devices, which have no content to back up."""
     vanished: list[str] = field(default_factory=list)
     """Entries that were listed and gone when they were to be read."""
+    markers: int = 0
+    """Empty objects of an S3 prefix whose keys end with a slash: folders of some console, without content."""
     excluded: int = 0
 
 
@@ -82,8 +89,8 @@ class Tree(Protocol):
 
     notes: Notes
 
-    def walk(self) -> Iterator[Found]:
-        """Every entry that is not excluded."""
+    def walk(self, below: bytes = b"") -> Iterator[Found]:
+        """Every entry of the tree, or of the directory `below` in it, that is not excluded."""
 
     def again(self, found: Found) -> Found:
         """The entry as it is now. Raises Vanished."""
@@ -99,8 +106,10 @@ class DirectoryTree:
         self.notes = Notes()
         self._source = source
         self._root = os.fsencode(source.path or "")
+        self._identity: tuple[int, int] | None = None
+        """Device and inode of the root when it was first opened."""
 
-    def walk(self) -> Iterator[Found]:
+    def walk(self, below: bytes = b"") -> Iterator[Found]:
         try:
             there = Path(os.fsdecode(self._root)).is_dir()
         except OSError as error:  # a directory above it may not be entered
@@ -112,7 +121,14 @@ class DirectoryTree:
                 found="no directory",
                 do="mount it, or correct `path` in config/sources.yaml",
             )
-        yield from self._walk(b"")
+        waiting = [below]
+        while waiting:
+            inner: list[bytes] = []
+            for found in self._entries(waiting.pop()):
+                if found.kind == "directory":
+                    inner.append(found.path)
+                yield found
+            waiting += reversed(inner)
 
     def again(self, found: Found) -> Found:
         entry = self._look(found.path)
@@ -139,7 +155,7 @@ class DirectoryTree:
             size = 0
             try:
                 # Not beyond its size: a log that grows as fast as we read would never end.
-                while size <= found.size and (chunk := file.read(CHUNK)):
+                while size <= found.size and (chunk := file.read(min(CHUNK, found.size + 1 - size))):
                     size += len(chunk)
                     yield chunk
             except OSError as error:
@@ -147,7 +163,7 @@ class DirectoryTree:
             if size != found.size or _mark(os.fstat(file.fileno())) != found.mark:
                 raise Changed
 
-    def _walk(self, directory: bytes) -> Iterator[Found]:
+    def _entries(self, directory: bytes) -> Iterator[Found]:
         try:
             with self._directory(directory) as descriptor:
                 names = sorted(os.fsencode(name) for name in os.listdir(descriptor))  # noqa: PTH208
@@ -164,8 +180,6 @@ class DirectoryTree:
             found = self._look(path)
             if found is not None:
                 yield found
-                if found.kind == "directory":
-                    yield from self._walk(path)
 
     @contextlib.contextmanager
     def _directory(self, path: bytes) -> Iterator[int]:
@@ -178,6 +192,7 @@ class DirectoryTree:
             self._gone(b"")
             raise
         try:
+            self._require_same(os.fstat(descriptor))
             for name in path.split(b"/") if path else []:
                 try:
                     below = os.open(name, flags | os.O_NOFOLLOW, dir_fd=descriptor)
@@ -191,12 +206,20 @@ class DirectoryTree:
         finally:
             os.close(descriptor)
 
+    def _require_same(self, root: os.stat_result) -> None:
+        """Another directory in the place of the root, such as the empty one below a disk that was unmounted,
+        must not look like deleted files."""
+        identity = (root.st_dev, root.st_ino)
+        if identity != (self._identity or identity):
+            self._gone(b"")
+        self._identity = identity
+
     def _gone(self, path: bytes) -> None:
         if not path:  # the root itself: an unmounted disk must not look like deleted files
             raise SourceUnreachable(
                 f"The directory of source {self._source.name} went away while it was read",
                 expected=f"a directory {self._source.path} that stays",
-                found="no directory",
+                found="no directory, or another one",
                 do="mount it and run again",
             )
         self.notes.vanished.append(_label(path))
@@ -257,36 +280,42 @@ class DirectoryTree:
 
 
 class PrefixTree:
-    """The objects under a prefix of a bucket. All get mode 644."""
+    """The objects under a prefix of a bucket, which is a folder: `2026` means `2026/`. All get mode 644."""
 
     def __init__(self, source: FilesSource, store: ObjectStore) -> None:
         self.notes = Notes()
         self._source = source
         self._store = store
-        self._prefix = source.prefix
+        self._prefix = f"{source.prefix.rstrip('/')}/" if source.prefix else ""
 
-    def walk(self) -> Iterator[Found]:
+    def walk(self, below: bytes = b"") -> Iterator[Found]:
         try:
-            for row in self._store.list(self._prefix):
-                path = row.key.removeprefix(self._prefix).lstrip("/")
-                if not path or path.endswith("/"):
-                    continue  # a folder marker of some console: no file
+            for row in self._store.list(self._prefix + below.decode()):
+                path = row.key.removeprefix(self._prefix)
                 if any(fnmatch(path, pattern) for pattern in self._source.exclude):
                     self.notes.excluded += 1
-                    continue
-                modified = _nanoseconds(row.last_modified)
-                try:
-                    yield self.again(
-                        Found(path.encode(), "file", row.size, _OBJECT_MODE, modified, (row.key,))
-                    )
-                except Vanished:
-                    continue
+                elif row.size == 0 and (not path or path.endswith("/")):
+                    self.notes.markers += 1
+                else:
+                    yield from self._object(path, row)
         except RegionError as error:
             raise self._translated(error) from error
 
+    def _object(self, path: str, row: Listed) -> Iterator[Found]:
+        if not set(path.split("/")).isdisjoint({"", ".", ".."}) or "\0" in path:
+            raise SourceError(
+                f"The key {row.key!r} of source {self._source.name} cannot be the path of a file",
+                expected="parts between single slashes, none of them empty, `.` or `..`",
+                found=repr(path),
+                do=f"rename the object, or list {path!r} under `exclude`; nothing was kept",
+            )
+        modified = _nanoseconds(row.last_modified)
+        with contextlib.suppress(Vanished):
+            yield self.again(Found(path.encode(), "file", row.size, _OBJECT_MODE, modified, ()))
+
     def again(self, found: Found) -> Found:
         """The present version, so that what is read is one version whatever is written meanwhile."""
-        key = str(found.mark[0])
+        key = self._prefix + found.path.decode()
         try:
             head = self._store.head(key)
         except ObjectMissing as error:
@@ -295,10 +324,10 @@ class PrefixTree:
         except RegionError as error:
             raise self._translated(error) from error
         modified = _nanoseconds(head.last_modified) if head.last_modified else found.mtime_ns
-        return replace(found, size=head.size, mtime_ns=modified, mark=(key, head.version_id, head.etag))
+        return replace(found, size=head.size, mtime_ns=modified, mark=(head.version_id, head.etag))
 
     def read(self, found: Found) -> Iterator[bytes]:
-        key, version, etag = str(found.mark[0]), found.mark[1], found.mark[2]
+        key, (version, etag) = self._prefix + found.path.decode(), found.mark
         size = 0
         try:
             for chunk in self._store.get(key, str(version) if version is not None else None):
