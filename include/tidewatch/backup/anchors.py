@@ -5,6 +5,7 @@ catalogue of the same database too.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from pydantic import ValidationError
 
@@ -12,6 +13,7 @@ from tidewatch.core.errors import IntegrityError, ObjectMissing, RegionError
 from tidewatch.core.regions import Region
 from tidewatch.core.signing import Verifier
 from tidewatch.evidence.anchor import SignedHead, verify_head
+from tidewatch.evidence.chains import NewChain
 from tidewatch.evidence.record import Head
 from tidewatch.vault.layout import BackupPath, parse_manifest_key, started_at
 from tidewatch.vault.manifest import open_manifest
@@ -24,26 +26,34 @@ class Anchor:
     region: str
     backup_id: str
     head: Head
+    signed_at: datetime
 
 
-def newest_anchor(region: Region, key: Verifier) -> tuple[Anchor | None, list[str]]:
+def newest_anchor(
+    region: Region, key: Verifier, chain: NewChain | None = None
+) -> tuple[Anchor | None, list[str]]:
     """The highest head in the newest manifest of each source, and what could not be used.
 
-    Backups of several sources end in any order: the newest by name need not carry the highest head. Never
-    raises for what the region does or shows.
+    Backups of several sources end in any order: the newest by name need not carry the highest head. Heads of
+    the chain that `chain` says was lost, up to the one it names, are not compared with. Never raises for what
+    the region does or shows.
     """
     problems: list[str] = []
     best: Anchor | None = None
+    earlier = False
     try:
         for path in _newest_manifests(region):
             anchor, problem = _anchor_in(region, path, key)
+            if anchor and chain is not None and anchor.signed_at <= chain.before.signed_at:
+                earlier = True
+                continue
             if problem:
                 problems.append(problem)
             if anchor and (best is None or anchor.head.seq > best.head.seq):
                 best = anchor
     except RegionError as error:
         problems.append(f"the region {region.name} could not be asked: {error.what} ({error.found})")
-    if best is None and not problems:
+    if best is None and not problems and not earlier:
         problems.append(
             f"the region {region.name} holds no manifest with a head of the ledger: nothing outside of the "
             "database vouches for it yet; make a backup, then compare again"
@@ -71,9 +81,10 @@ def _anchor_in(region: Region, path: BackupPath, key: Verifier) -> tuple[Anchor 
             return None, f"{path.manifest_key} in {region.name} is the manifest of {manifest.backup_id}"
         if manifest.ledger_head is None:
             return None, None
-        head = verify_head(SignedHead.model_validate(manifest.ledger_head), key)
+        signed = SignedHead.model_validate(manifest.ledger_head)
+        head = verify_head(signed, key)
     except (IntegrityError, ObjectMissing) as error:
         return None, f"{path.manifest_key} in {region.name}: {error.what} ({error.found})"
     except ValidationError:
         return None, f"{path.manifest_key} in {region.name} carries a head that has not its form"
-    return Anchor(region.name, path.backup_id, head), None
+    return Anchor(region.name, path.backup_id, head, signed.signed_at), None

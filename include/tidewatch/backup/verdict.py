@@ -132,7 +132,7 @@ def record(
         catalogue.set_copy(conn, copy)
     for entry in manifest.copies:
         if entry.state == "failed":
-            for copy in _failed_rows(prefixes.get(entry.region, ""), manifest, entry):
+            for copy in failed_rows(prefixes.get(entry.region, ""), manifest, entry):
                 catalogue.set_copy(conn, copy)
     verdict = str(manifest.verdict)
     if verdict == "sealed" and set(planned.required) & set(missing):
@@ -160,7 +160,7 @@ def _missing(manifest: Manifest, placed: Mapping[str, Copy]) -> dict[str, str]:
     return missing | {r: c.error or "no manifest" for r, c in placed.items() if c.state != "verified"}
 
 
-def _failed_rows(prefix: str, manifest: Manifest, entry: CopyEntry) -> list[Copy]:
+def failed_rows(prefix: str, manifest: Manifest, entry: CopyEntry) -> list[Copy]:
     """Rows for everything a failed region lacks, the manifest included, so that healing knows what is
     left.
     """

@@ -14,6 +14,7 @@ from tidewatch.backup.anchors import Anchor, newest_anchor
 from tidewatch.cli.common import Json, print_json, print_line, regions, settings, warehouse
 from tidewatch.core.database import Connection, execute
 from tidewatch.core.signing import KeyRing
+from tidewatch.evidence.chains import NewChain, chain_before
 from tidewatch.evidence.verify import LedgerReport
 from tidewatch.evidence.verify import verify as verify_ledger
 
@@ -41,21 +42,35 @@ def verify(
     With --region the chain must also contain the newest head that the manifests in that region carry: only a
     head kept elsewhere shows that the end of the chain was cut or rewritten. Exit code 1, too, when there is
     nothing to compare with: no manifest yet, a manifest whose signature does not fit, a region that does not
-    answer.
+    answer. Heads of a chain that was lost with its database (docs/ledger.md) are named, not compared.
 
     Example:
 
         tidewatch ledger verify --region cn-north
     """
-    anchor, lacking = _anchor(region) if region else (None, [])
+    with warehouse() as conn:
+        chain = chain_before(conn)
+    anchor, lacking = _anchor(region, chain) if region else (None, [])
     with warehouse() as conn:
         report = verify_ledger(conn, expect=anchor.head if anchor else None)
     ok = report.ok and not lacking
     if as_json:
         problems = [*report.problems, *lacking]
-        print_json({**asdict(report), "ok": ok, "problems": problems, "anchor": anchor and asdict(anchor)})
+        print_json(
+            {
+                **asdict(report),
+                "ok": ok,
+                "problems": problems,
+                "anchor": anchor and asdict(anchor),
+                "chain_before": chain and chain.before.model_dump(mode="json"),
+            }
+        )
     else:
         _print(report, anchor, lacking)
+        if chain:
+            print_line(chain.sentence)
+            if region and not anchor and not lacking:
+                print_line(f"No manifest in {region} carries a head of this chain yet: make a backup")
     return 0 if ok else 1
 
 
@@ -74,11 +89,11 @@ def _print(report: LedgerReport, anchor: Anchor | None, lacking: list[str]) -> N
         print_line(f"- {problem}")
 
 
-def _anchor(name: str) -> tuple[Anchor | None, list[str]]:
+def _anchor(name: str, chain: NewChain | None) -> tuple[Anchor | None, list[str]]:
     """Asked before the ledger is read: the chain may grow in between, and must not shrink."""
     key = KeyRing.load(settings().verify_key_file)
     (region,) = regions([name])
-    return newest_anchor(region, key)
+    return newest_anchor(region, key, chain)
 
 
 @app.command(name="list")

@@ -334,6 +334,95 @@ class NoticeFailed(Body):
     next_try_at: Utc
 
 
+class LostHead(Part):
+    """The last signed head of a chain whose database is gone, and the backup whose manifest carries it."""
+
+    seq: Count
+    hash: Digest
+    signed_at: Utc
+    key_id: Name
+    backup_id: Name
+
+
+class Problem(Part):
+    """Something in a region that is not as it should be; the key is empty where it is the region itself."""
+
+    key: str
+    problem: FreeText
+
+
+class CatalogRebuilt(Body):
+    """The catalogue was completed from the manifests of one region.
+
+    `chain_before` is there when those manifests carry signed heads that are not in this ledger: the records
+    up to it, and whatever followed it, were lost with their database.
+    """
+
+    KIND: ClassVar[str] = "catalog.rebuilt"
+
+    policy: Policy
+    place: Place
+    started_at: Utc
+    ended_at: Utc
+    manifests: Count
+    """Found in the region, whether usable or not."""
+    adopted: Count
+    known: Count
+    """In the catalogue before, with the same manifest."""
+    decisions: Count
+    copies: Count
+    """Rows added for backups that were known before."""
+    adopted_sha256: Digest
+    """SHA-256 over `<backup_id> <SHA-256 of manifest.json>\n` of every backup adopted, in order of keys."""
+    refused: Count
+    problems: list[Problem]
+    """The first 20 of what was refused, contradicts the catalogue, or lay hidden."""
+    heads_before: Count
+    """Signed heads found that are not in this ledger."""
+    chain_before: LostHead | None
+
+
+class CatalogChecked(Body):
+    """Regions were asked again for the copies of every backup in the catalogue."""
+
+    KIND: ClassVar[str] = "catalog.checked"
+
+    policy: Policy
+    place: Place
+    started_at: Utc
+    ended_at: Utc
+    verified: Count
+    """Copies read back whole."""
+    failed: Count
+    problems: list[Problem]
+    """The first 20 of what failed; with an empty key, why the region was not asked to the end."""
+
+
+class OrphansRemoved(Body):
+    """What attempts that can never be completed, and probes, had left in a region was removed."""
+
+    KIND: ClassVar[str] = "orphans.removed"
+
+    policy: Policy
+    place: Place
+    run: Run | None
+    started_at: Utc
+    ended_at: Utc
+    keys: Count
+    """Object versions and delete markers."""
+    bytes: Count
+    uploads: Count
+    """Unfinished uploads in parts that were aborted."""
+    sha256: Digest
+    """Over `<key> <version or upload id>\n` of everything removed, in order of key and id (code points)."""
+    examples: list[str]
+    """The first 20 keys."""
+    attempts: list[str]
+    """The first 2,000 backup ids they belonged to."""
+    locked: Count
+    """Versions left because they are locked still; a later sweep takes them."""
+
+
 SCHEMAS: Mapping[str, type[Body]] = {
     model.KIND: model
     for model in (
@@ -347,6 +436,9 @@ SCHEMAS: Mapping[str, type[Body]] = {
         GateJudged,
         DecisionMade,
         NoticeFailed,
+        CatalogRebuilt,
+        CatalogChecked,
+        OrphansRemoved,
     )
 }
 

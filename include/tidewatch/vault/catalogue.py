@@ -15,7 +15,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from tidewatch.core.clock import require_utc
-from tidewatch.core.database import Connection, execute
+from tidewatch.core.database import Connection, execute, statement
 from tidewatch.core.errors import IntegrityError, NotFound
 from tidewatch.vault.manifest import Manifest, ObjectEntry, ReadBack, RunRef, Totals, from_json
 
@@ -194,6 +194,32 @@ def adopt(conn: Connection, manifest: Manifest, manifest_sha256: str) -> bool:
     return True
 
 
+@dataclass(frozen=True)
+class Standing:
+    """How far a backup is known. Without the manifest, which can be tens of megabytes."""
+
+    status: Status
+    manifest_sha256: str | None
+    decided_by: str | None
+    decision_reason: str | None
+
+
+def standing(conn: Connection, backup_id: str) -> Standing | None:
+    """None: the catalogue does not know the backup."""
+    row = execute(conn, "vault/standing", {"backup_id": backup_id}).fetchone()
+    return Standing(**row) if row else None
+
+
+def add_copies(conn: Connection, rows: Collection[Copy]) -> int:
+    """Enter copies that the catalogue does not know, and proofs where it knew only that something was sent;
+    what was proved or refuted before stays. Returns how many rows changed."""
+    if not rows:
+        return 0
+    with conn.cursor() as cursor:
+        cursor.executemany(statement("vault/add_copy"), [vars(row) for row in rows])
+        return cursor.rowcount
+
+
 def fail(conn: Connection, backup_id: str, error: str, *, now: datetime) -> None:
     """The attempt ended with an error (already without secrets) before it was committed."""
     row = _lock(conn, backup_id)
@@ -317,6 +343,11 @@ def degraded(conn: Connection) -> list[Backup]:
     """What a healer has work with, oldest first, without manifests: degraded backups, and others that
     count (sealed, suspect, accepted) with an object that is not verified."""
     return [_backup(row) for row in execute(conn, "vault/degraded")]
+
+
+def committed(conn: Connection) -> list[str]:
+    """Ids of every backup that has a manifest, the oldest of each source first."""
+    return [row["backup_id"] for row in execute(conn, "vault/committed")]
 
 
 def known_contents(
