@@ -435,6 +435,8 @@ SCHEMAS: Mapping[str, type[Body]] = {
         RegionProbed,
         GateJudged,
         DecisionMade,
+        KeysChanged,
+        KeysRotated,
         NoticeFailed,
         CatalogRebuilt,
         CatalogChecked,
@@ -467,5 +469,3 @@ def checked_body(kind: str, body: Mapping[str, Any] | Body) -> Mapping[str, Any]
             found="; ".join(problems)[:1000],
             do="give every field; see docs/ledger.md",
         ) from None  # pydantic's own text quotes the values
-        KeysChanged,
-        KeysRotated,
