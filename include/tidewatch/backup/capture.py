@@ -195,4 +195,6 @@ def _notes(notes: Notes) -> list[str]:
         if paths:
             more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
             lines.append(f"{len(paths)} {what}: {', '.join(paths[:_NAMED])}{more}")
+    if notes.markers:
+        lines.append(f"{notes.markers} empty object(s) whose keys end with a slash (folders) skipped")
     return lines

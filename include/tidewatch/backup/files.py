@@ -9,12 +9,16 @@ A file that changes while it is read is tried again after all others, three time
 fails and names it. Timestamps of the kernel are a few milliseconds coarse: a write into a small file within
 the same tick as our look at it, leaving its size alone, is the one change that can go unnoticed.
 
-Empty files have no content to store. The names of a file with several (hard links) share one content.
+Empty files have no content to store. The names of a file with several (hard links) share one content: it is
+read once, and when it was not the same at the second name, all its names are read again.
+
+What took the place of a file is backed up in its stead, a directory with all that is below it. What appears
+in a directory after its names were read belongs to the next backup.
 """
 
 import hashlib
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from tidewatch.backup.packs import PullReader, member_header, member_size, padding, trailer
@@ -28,7 +32,7 @@ PACK_SIZE = 256 * MIB
 ATTEMPTS = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Listed:
     """An entry as it goes into the manifest; `sha256` for files."""
 
@@ -36,22 +40,18 @@ class Listed:
     sha256: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Content:
     """Content that has to be packed; `body` is None for what is streamed from the tree."""
 
-    listed: Listed
+    found: Found
+    name: str
+    """Its SHA-256."""
     body: bytes | None
 
     @property
     def size(self) -> int:
-        return self.listed.found.size
-
-    @property
-    def name(self) -> str:
-        if self.listed.sha256 is None:
-            raise AssertionError("only files have content")
-        return self.listed.sha256
+        return self.found.size
 
 
 @dataclass
@@ -62,7 +62,8 @@ class Pack:
 
     number: int
     reader: PullReader = field(init=False)
-    contents: list[_Content] = field(default_factory=list)
+    contents: list[str] = field(default_factory=list)
+    """SHA-256 of what is in it."""
 
     largest: int = 0
     """Bytes of its first content, which is the only one if it is large."""
@@ -98,10 +99,12 @@ class Capture:
         self._progress = progress
         self._pack_size = pack_size
         self._in_memory = in_memory
-        self._again: deque[tuple[Found, int]] = deque()
+        self._again: deque[Found] = deque()
         self._pending: deque[_Content] = deque()
         self._taken: set[str] = set()
         self._tries: dict[bytes, int] = {}
+        self._linked: dict[tuple[int, int], list[tuple[Found, str]]] = {}
+        """Names of files with several names, as they were read."""
         self._walk = self._contents()
 
     @property
@@ -128,19 +131,24 @@ class Capture:
     def packed(self, pack: Pack) -> None:
         """`pack` is stored."""
         for content in pack.contents:
-            self.placed[content.name] = pack.name
+            self.placed[content] = pack.name
 
     def given_up(self, pack: Pack) -> None:
         """`pack` held a file that changed between hashing and packing: read it again later.
 
         Others that share the content of the first reading are read again as well.
         """
-        for content in pack.contents:
-            self._taken.discard(content.name)
-            stale = [x for x in self.listing if x.sha256 == content.name]
-            self.listing = [x for x in self.listing if x.sha256 != content.name]
-            for listed in stale:
-                self._retry(listed.found)
+        self._taken.difference_update(pack.contents)
+        for listed in self._unlist(lambda x: x.sha256 in pack.contents):
+            self._retry(listed.found)
+
+    def _unlist(self, which: Callable[[Listed], bool]) -> list[Listed]:
+        out = [x for x in self.listing if which(x)]
+        self.listing = [x for x in self.listing if not which(x)]
+        for listed in out:
+            if listed.found.inode is not None:
+                self._linked.pop(listed.found.inode, None)
+        return out
 
     # -- from files to contents ----------------------------------------------------------------------------
 
@@ -155,42 +163,66 @@ class Capture:
         return content
 
     def _contents(self) -> Iterator[_Content]:
-        for found in self._tree.walk():
-            if found.kind != "file":
-                self.listing.append(Listed(found, None))
-                continue
-            yield from self._content_of(found)
+        yield from self._entries(self._tree.walk())
         yield from self._rounds()
+
+    def _entries(self, entries: Iterable[Found]) -> Iterator[_Content]:
+        for found in entries:
+            if found.kind == "file":
+                yield from self._content_of(found)
+            else:
+                self._list(found, None)
 
     def _rounds(self) -> Iterator[_Content]:
         while self._again:
-            found, _ = self._again.popleft()
+            found = self._again.popleft()
             try:
                 now = self._tree.again(found)
             except Vanished:
                 continue
-            if now.kind == "file":
-                yield from self._content_of(now)
-            else:
-                self.listing.append(Listed(now, None))
+            yield from self._entries([now])
+            if now.kind == "directory":  # in the place of a file
+                yield from self._entries(self._tree.walk(now.path))
 
     def _content_of(self, found: Found) -> Iterator[_Content]:
         try:
-            listed, body = self._hash(found)
+            sha256, body = self._known_by_another_name(found) or self._hash(found)
         except Changed:
             self._retry(found)
             return
         except Vanished:
             self.notes.vanished.append(found.label)
             return
-        self.listing.append(listed)
-        sha256 = str(listed.sha256)
+        if not self._same_by_all_names(found, sha256):
+            return
+        self._list(found, sha256)
         if not found.size or sha256 in self._known or sha256 in self._taken:
             return
         self._taken.add(sha256)
-        yield _Content(listed, body)
+        yield _Content(found, sha256, body)
 
-    def _hash(self, found: Found) -> tuple[Listed, bytes | None]:
+    def _list(self, found: Found, sha256: str | None) -> None:
+        self.listing.append(Listed(replace(found, mark=()), sha256))
+
+    def _known_by_another_name(self, found: Found) -> tuple[str, None] | None:
+        names = self._linked.get(found.inode, []) if found.inode is not None else []
+        return next(((sha256, None) for name, sha256 in names if name.mark == found.mark), None)
+
+    def _same_by_all_names(self, found: Found, sha256: str) -> bool:
+        """Note this reading of a file with several names. False: another name had other content, and all are
+        read again."""
+        if found.inode is None:
+            return True
+        names = self._linked.setdefault(found.inode, [])
+        names.append((found, sha256))
+        if len({content for _, content in names}) == 1:
+            return True
+        self._unlist(lambda x: x.found.inode == found.inode)
+        for name, _ in names:
+            self._retry(name)
+        return False
+
+    def _hash(self, found: Found) -> tuple[str, bytes | None]:
         digest = hashlib.sha256()
         kept: list[bytes] | None = [] if found.size <= self._in_memory else None
         for chunk in self._tree.read(found):
@@ -198,7 +230,7 @@ class Capture:
             self.bytes_read += len(chunk)
             if kept is not None:
                 kept.append(chunk)
-        return Listed(found, digest.hexdigest()), b"".join(kept) if kept is not None else None
+        return digest.hexdigest(), b"".join(kept) if kept is not None else None
 
     def _retry(self, found: Found) -> None:
         tries = self._tries[found.path] = self._tries.get(found.path, 0) + 1
@@ -210,7 +242,7 @@ class Capture:
                 do="back up a snapshot of it, pause its writer, or list it under `exclude`",
             )
         self._progress(f"{self._source}: {found.label} changed while it was read; trying again later")
-        self._again.append((found, tries))
+        self._again.append(found)
 
     # -- from contents to packs ----------------------------------------------------------------------------
 
@@ -241,14 +273,13 @@ class Capture:
         return content
 
     def _body(self, content: _Content, pack: Pack) -> Iterator[bytes]:
-        pack.contents.append(content)
+        pack.contents.append(content.name)
         if content.body is not None:
             yield content.body
-            pack.contents[-1] = replace(content, body=b"")  # its bytes are sent; only the name is needed
             return
         digest = hashlib.sha256()
         try:
-            for chunk in self._tree.read(content.listed.found):
+            for chunk in self._tree.read(content.found):
                 digest.update(chunk)
                 yield chunk
         except Vanished as error:
