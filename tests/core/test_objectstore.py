@@ -470,3 +470,21 @@ def test_a_lock_that_may_not_be_looked_at_is_not_taken_for_no_lock(
 def test_an_address_does_not_show_its_secrets() -> None:
     address = Address("http://h", "r", "AKIDEXAMPLE", "hunter2", "hunter3")
     assert "hunter" not in repr(address)
+
+
+def test_a_body_is_signed_by_the_digest_that_came_with_it_and_hashed_no_more(store: ObjectStore) -> None:
+    signed: list[object] = []
+    store.client.meta.events.register(
+        "before-send.s3", lambda request, **_: signed.append(request.headers["X-Amz-Content-SHA256"])
+    )
+    wrong = bytes(range(32))
+    for body in (b"", b"tide"):
+        with pytest.raises(IntegrityError):
+            store.put("t/wrong", body, sha256=wrong)
+    upload = store.multipart("t/parts")
+    signed.clear()
+    body = bytearray(b"tide" * 2 * MIB)
+    upload.part(1, memoryview(body), sha(body))
+    assert signed == [sha(body).hex().encode()]
+    upload.complete()
+    assert store.read("t/parts") == body

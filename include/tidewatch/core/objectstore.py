@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from tidewatch.core import payload
 from tidewatch.core.clock import require_utc
 from tidewatch.core.errors import (
     AlreadyExists,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     )
 
 T = TypeVar("T")
+Bytes = bytes | bytearray | memoryview
 CHUNK = 1 << 20
 ATTEMPTS = 5
 _MAX_WAIT_S = 20.0
@@ -133,7 +135,6 @@ class ObjectStore:
     @cached_property
     def client(self) -> "S3Client":
         """The boto3 client, for probes that test what this class hides."""
-        import boto3
         from botocore.config import Config
 
         a = self._address
@@ -155,9 +156,7 @@ class ObjectStore:
             s3={"addressing_style": "path" if a.endpoint_url else "auto"},
             max_pool_connections=16,
         )
-        session = boto3.session.Session()
-        return session.client(
-            "s3",
+        return payload.client(
             endpoint_url=a.endpoint_url,
             region_name=a.region_name,
             aws_access_key_id=a.access_key,
@@ -169,7 +168,7 @@ class ObjectStore:
 
     # -- writing ------------------------------------------------------------------------------------------
 
-    def put(self, key: str, body: bytes, *, sha256: bytes | None = None, if_absent: bool = True) -> Stored:
+    def put(self, key: str, body: Bytes, *, sha256: bytes | None = None, if_absent: bool = True) -> Stored:
         """Write `body` whole. With `if_absent`, raises AlreadyExists when the key is taken.
 
         `sha256` is the raw 32-byte digest when the caller has it already; the store checks it.
@@ -183,7 +182,11 @@ class ObjectStore:
             nonlocal tries
             tries += 1
             reply = self.client.put_object(
-                Bucket=self.bucket, Key=key, Body=body, ChecksumSHA256=checksum, **condition
+                Bucket=self.bucket,
+                Key=key,
+                Body=payload.body(body, digest),
+                ChecksumSHA256=checksum,
+                **condition,
             )
             return Stored(reply.get("VersionId"), reply["ETag"])
 
@@ -445,7 +448,7 @@ class Multipart:
         self.upload_id = upload_id
         self._parts: dict[int, _Sent] = {}
 
-    def part(self, number: int, body: bytes, sha256: bytes) -> None:
+    def part(self, number: int, body: Bytes, sha256: bytes) -> None:
         """Send part `number` (from 1; all but the last at least 5 MiB). The store checks `sha256`."""
         checksum = base64.b64encode(sha256).decode()
         s = self._store
@@ -457,7 +460,7 @@ class Multipart:
                 Key=self.key,
                 UploadId=self.upload_id,
                 PartNumber=number,
-                Body=body,
+                Body=payload.body(body, sha256),
                 ChecksumSHA256=checksum,
             )["ETag"],
         )
