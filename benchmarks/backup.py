@@ -1,173 +1,134 @@
-"""Measure a backup of a database against the script one would write by hand, in the same run.
+"""Measure the backup against what one would use instead, in the same run, on the same data and endpoints.
 
-    .venv/bin/python benchmarks/backup.py [--scale 10]
+    .venv/bin/python benchmarks/backup.py                        # quick: 100 MB, once; `make bench`
+    .venv/bin/python benchmarks/backup.py --size 1GB --size 4GB  # all of it, with the cost's growth
+    .venv/bin/python benchmarks/report.py                        # docs/benchmarks.md from the kept results
 
-The peer is `pg_dump | zstd | age | upload` to ONE region, without fingerprint, read-back, lock, gate or
-record: the same libraries, one thread of ours. Tidewatch does all of it for THREE. Both use the same local
-PostgreSQL and the same local S3 servers, which share the machine's cores with what is measured; so the
-figures are ratios for this machine and say nothing of your network.
+The peers: the script by hand (pg_dump | zstd | age | upload), restic, pgBackRest. The endpoints: `free`, a
+stand-in for a store with free bytes (benchmarks/endpoint.py), so that the client is what is measured; and
+`demo`, the local S3 servers of `make demo`. docs/benchmarks.md says what is counted and how.
 """
 
 import argparse
+import json
 import os
-import resource
+import platform
+import re
+import shutil
 import subprocess
-import tempfile
-import time
-from collections.abc import Callable
-from datetime import date
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
-import pyrage
-import zstandard
+import growth
+import pgbackrest
+import psutil
+import restic
+import tables
+from contest import PEERS, Contest
+from database import GB, Shape
+from measure import Json
 from rich.console import Console
-from rich.table import Table
+from rig import HERE
 
-from tidewatch.backup import run as backup
-from tidewatch.backup.context import BackupContext, Tuning
-from tidewatch.core.clock import utc_now
-from tidewatch.core.connections import Connection
-from tidewatch.core.database import connect, migrate
-from tidewatch.core.progress import human_bytes
-from tidewatch.core.regions import RegionConfig, RegionsFile, open_regions
-from tidewatch.core.settings import Settings
-from tidewatch.core.signing import SigningKey
-from tidewatch.core.sources import PostgresSource, SourcesFile
-from tidewatch.local.postgres import LocalPostgres
-from tidewatch.local.s3 import LocalRegion
-from tidewatch.local.seed import seed_ops
-
-BUCKET = "benchmark"
-NAMES = ("one", "two", "three")
-
-
-class _Pipe:
-    """A reader over a child's output that counts, for pyrage."""
-
-    def __init__(self, stream: Any) -> None:
-        self.read = stream.read
+QUICK = GB // 10
+UNITS = {"MB": 10**6, "GB": GB}
 
 
 def main() -> None:
+    given = _arguments()
+    console = Console(width=150, stderr=True)
+    sizes = given.size or [QUICK]
+    full = bool(given.size)
+    repeat = given.repeat or (3 if full else 1)
+    results: Json = {"machine": machine(), "contests": []}
+
+    def say(line: str) -> None:
+        console.print(f"{datetime.now(UTC):%H:%M:%S} {line}", highlight=False)
+
+    def save() -> None:
+        if given.json is not None:
+            given.json.parent.mkdir(parents=True, exist_ok=True)
+            given.json.write_text(json.dumps(results, indent=1) + "\n")
+
+    for servers in ("free", "demo") if given.servers == "both" else (given.servers,):
+        # The demo's servers stand beside the others for comparison: the smallest size is enough.
+        for size in sizes if servers == "free" else sizes[:1]:
+            shape = Shape(size, tables=given.tables, row_bytes=given.row_bytes)
+            results["contests"].append(Contest(shape, servers, repeat, set(given.skip), say).measure())
+            save()
+    if full and "growth" not in given.skip:
+        say("growth: tables")
+        results["tables"] = growth.tables(min(sizes), [1, 10, 100], say)
+        save()
+        say("growth: files")
+        results["files"] = growth.files([1_000, 100_000], say)
+        save()
+    for table in tables.everything(results):
+        Console(width=170).print(table)
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--scale", type=float, default=10.0, help="of the sample database; 1 is 43,000 rows")
-    scale = parser.parse_args().scale
-    with tempfile.TemporaryDirectory(prefix="tidewatch-bench-") as folder:
-        home = Path(folder)
-        home.chmod(0o711)
-        server = LocalPostgres(home / "pg", fsync=False)
-        regions = [LocalRegion(name, home / name) for name in NAMES]
-        try:
-            server.start()
-            for region in regions:
-                region.start()
-                region.create_bucket(BUCKET)
-            _measure(home, server, regions, scale)
-        finally:
-            for region in regions:
-                region.stop()
-            server.destroy()
-
-
-def _measure(home: Path, server: LocalPostgres, servers: list[LocalRegion], scale: float) -> None:
-    for name in ("ops", "tidewatch"):
-        server.create_database(name)
-    report = seed_ops(server.dsn("ops"), scale=scale, today=date(2026, 11, 1))
-    with connect(server.dsn("tidewatch"), application_name="benchmark") as conn:
-        migrate(conn, Settings().sql_dir / "migrations")
-    context = _context(home, server, servers)
-    import great_expectations  # noqa: F401 - a worker has it loaded; its import is not the backup
-
-    peer = _timed(lambda: _by_hand(context, server))
-    phases: dict[str, float] = {}
-    state: dict[str, Any] = {}
-
-    def step(name: str, work: Callable[[], Any]) -> None:
-        state[name], phases[name] = _timed(work)[::-1]
-
-    run = backup.RunRef(dag_id="benchmark", run_id="1")
-    step("stage", lambda: backup.stage(context, "ops", run))
-    step("judge", lambda: backup.judge(context, state["stage"].backup_id))
-    step("commit", lambda: backup.commit(context, state["stage"].backup_id))
-    assert state["commit"].verdict == "sealed", state["commit"]
-    _print(report.total, state["commit"].plain_bytes, peer[0], phases)
-
-
-def _print(rows: int, size: int, by_hand: float, phases: dict[str, float]) -> None:
-    table = Table("what", "seconds", "x by hand", title=f"{rows:,} rows, {human_bytes(size)} dumped")
-    table.add_row("by hand: pg_dump | zstd | age | upload, one region", f"{by_hand:.2f}", "1.00")
-    for name, seconds in [*phases.items(), ("all: three regions, proved", sum(phases.values()))]:
-        table.add_row(name, f"{seconds:.2f}", f"{seconds / by_hand:.2f}")
-    console = Console()
-    console.print(table)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    console.print(f"peak memory of this process {human_bytes(peak)}, Great Expectations and boto3 included")
-
-
-def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    began = time.monotonic()
-    result = work()
-    return time.monotonic() - began, result
-
-
-def _by_hand(context: BackupContext, server: LocalPostgres) -> None:
-    command = [server.bin_dir / "pg_dump", "-Fc", "-Z0", "-d", server.dsn("ops")]
-    with (
-        subprocess.Popen(command, stdout=subprocess.PIPE) as dump,
-        tempfile.TemporaryFile() as encrypted,
-    ):
-        assert dump.stdout is not None
-        compressed = zstandard.ZstdCompressor(level=3).stream_reader(dump.stdout)
-        pyrage.encrypt_io(_Pipe(compressed), encrypted, context.recipients.items)
-        encrypted.seek(0)
-        context.regions[0].store.client.upload_fileobj(encrypted, BUCKET, "by-hand/dump.age")
-    assert dump.returncode == 0
-
-
-def _context(home: Path, server: LocalPostgres, servers: list[LocalRegion]) -> BackupContext:
-    key = SigningKey.generate()
-    key.save(home / "signing.pem")
-    key.public.save(home / "signing.pub.pem")
-    (home / "recipients.txt").write_text(f"{pyrage.x25519.Identity.generate().to_public()}\n")
-    settings = Settings(
-        home=home, signing_key_file=home / "signing.pem", verify_key_file=home / "signing.pub.pem",
-        recipients_file=home / "recipients.txt",
-    )  # fmt: skip
-    connections = {
-        r.name: Connection(
-            r.name, "aws", login=r.access_key, password=r.secret_key,
-            extra={"endpoint_url": r.endpoint_url, "region_name": "us-east-1"},
-        )
-        for r in servers
-    }  # fmt: skip
-    source = server.dsn("ops")
-    parts = dict(pair.split("=", 1) for pair in source.split())
-    connections["source"] = Connection(
-        "source", "postgres", host=parts["host"], port=int(parts["port"]), login=parts["user"],
-        password=parts["password"], schema="ops",
-    )  # fmt: skip
-    file = RegionsFile(
-        policy_id="BENCHMARK", policy_version="1", residency={"public": ["CN"]},
-        regions=[
-            RegionConfig(name=n, connection=n, bucket=BUCKET, jurisdiction="CN", lock_days=1) for n in NAMES
-        ],
-    )  # fmt: skip
-    return BackupContext(
-        settings=settings,
-        connect=lambda: connect(server.dsn("tidewatch"), application_name="benchmark"),
-        sources=SourcesFile(
-            sources=[PostgresSource(name="ops", type="postgres", connection="source", data_class="public")]
-        ),
-        regions_file=file,
-        regions=tuple(open_regions(file, connections.__getitem__)),
-        resolver=connections.__getitem__,
-        clock=utc_now,
-        progress=lambda line: print(f"  {line}", flush=True),
-        tuning=Tuning(),
+    parser.add_argument(
+        "--size", action="append", type=_size, help="of pg_dump's output, such as 1GB; repeat"
     )
+    parser.add_argument("--repeat", type=int, help="runs of each; 3, or 1 without --size")
+    parser.add_argument("--servers", choices=["free", "demo", "both"], help="both with --size, else free")
+    parser.add_argument(
+        "--row-bytes", type=int, default=300, help="of a row in pg_dump's output; 60 is narrow"
+    )
+    parser.add_argument("--tables", type=int, default=4)
+    parser.add_argument("--skip", action="append", default=[], choices=[*PEERS, "growth"])
+    parser.add_argument("--json", type=Path, help="write every run here")
+    given = parser.parse_args()
+    given.servers = given.servers or ("both" if given.size else "free")
+    return given
+
+
+def _size(text: str) -> int:
+    found = re.fullmatch(r"([\d.]+)\s*([MG]B)", text, re.IGNORECASE)
+    if found is None:
+        raise argparse.ArgumentTypeError("a size is written like 500MB or 4GB")
+    return int(float(found[1]) * UNITS[found[2].upper()])
+
+
+def machine() -> Json:
+    """What was measured with what."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=HERE, check=False
+    )
+    return {
+        "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+        "commit": commit.stdout.strip() or "unknown",
+        "cores": os.cpu_count(),
+        "processor": _processor(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "python": platform.python_version(),
+        "restic": restic.version(),
+        "pgbackrest": pgbackrest.version() if shutil.which("pgbackrest") else None,
+        "zstd": _version("zstd"),
+        "age": _version("age"),
+        "curl": _version("curl"),
+    }
+
+
+def _version(program: str) -> str | None:
+    if shutil.which(program) is None:
+        return None
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"\d+(\.\d+)+", said)
+    return found[0] if found else "unknown"
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.machine()
+    found = re.search(r"model name\s*: (.*)", text)
+    return found[1].strip() if found else platform.machine()
 
 
 if __name__ == "__main__":

@@ -6,10 +6,9 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
@@ -32,46 +31,75 @@ class Taken:
     """The most that the process and its children held together, in samples 0.1 s apart."""
     postgres_cpu: float = 0.0
     endpoint_cpu: float = 0.0
+    others_cores: float = 0.0
+    """How many cores everybody else on the machine kept busy meanwhile: how quiet it was."""
     output: str = ""
     detail: Json = field(default_factory=dict)
 
     def as_json(self) -> Json:
-        return {
-            "seconds": round(self.seconds, 3),
-            "cpu": round(self.cpu, 2),
-            "peak_bytes": self.peak_bytes,
-            "postgres_cpu": round(self.postgres_cpu, 2),
-            "endpoint_cpu": round(self.endpoint_cpu, 2),
-            **self.detail,
+        plain = {
+            name: round(getattr(self, name), 3)
+            for name in ("seconds", "cpu", "peak_bytes", "postgres_cpu", "endpoint_cpu", "others_cores")
         }
+        return plain | self.detail
 
 
-def run(command: Sequence[str | Path], *, env: Mapping[str, str] | None = None) -> Taken:
+@dataclass(frozen=True)
+class Servers:
+    """Whose CPU is told apart from the client's: process ids."""
+
+    postgres: Sequence[int] = ()
+    endpoints: Sequence[int] = ()
+
+    def cpu(self) -> tuple[float, float]:
+        return sum(map(_cpu_of, self.postgres)), sum(map(_cpu_of, self.endpoints))
+
+
+def run(
+    command: Sequence[str | Path], *, env: Mapping[str, str] | None = None, servers: Servers | None = None
+) -> Taken:
     """Run a program to its end. Raises Failed with the end of what it wrote to stderr."""
     arguments = [str(c) for c in command]
-    began = time.monotonic()
+    servers = servers or Servers()
+    before, busy, began = servers.cpu(), _busy(), time.monotonic()
     process = subprocess.Popen(
-        arguments,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **(env or {})},
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | dict(env or {})
     )
     sampler = _Sampler(process.pid)
     sampler.start()
-    said: list[str] = []
-    assert process.stderr is not None and process.stdout is not None
-    listener = threading.Thread(target=lambda: said.append(process.stderr.read()), daemon=True)  # type: ignore[union-attr]
-    listener.start()
+    errors = _Reader(process.stderr)
+    errors.start()
+    assert process.stdout is not None
     output = process.stdout.read()
     _, status, used = os.wait4(process.pid, 0)
     seconds = time.monotonic() - began
     process.returncode = os.waitstatus_to_exitcode(status)
     sampler.done.set()
-    listener.join()
+    errors.join()
     if process.returncode != 0:
-        raise Failed(f"{arguments[0]} ended with {process.returncode}: {''.join(said)[-1500:]}")
-    return Taken(seconds, used.ru_utime + used.ru_stime, sampler.peak, output=output)
+        raise Failed(f"{arguments[0]} ended with {process.returncode}: {errors.text[-1500:]}")
+    cpu = used.ru_utime + used.ru_stime
+    postgres, endpoint = (now - then for now, then in zip(servers.cpu(), before, strict=True))
+    others = max(0.0, _busy() - busy - cpu - postgres - endpoint) / seconds
+    return Taken(seconds, cpu, sampler.peak, postgres, endpoint, others, output)
+
+
+def shell(text: str, *, env: Mapping[str, str], servers: Servers) -> Taken:
+    """Run a shell script that ends at its first failure."""
+    return run(["/bin/bash", "-euo", "pipefail", "-c", text], env=env, servers=servers)
+
+
+class _Reader(threading.Thread):
+    """Takes in what a program writes, so that it never waits for us."""
+
+    def __init__(self, stream: IO[str] | None) -> None:
+        super().__init__(daemon=True)
+        self._stream = stream
+        self.text = ""
+
+    def run(self) -> None:
+        if self._stream is not None:
+            self.text = self._stream.read()
 
 
 class _Sampler(threading.Thread):
@@ -106,7 +134,7 @@ def _resident(pid: int) -> int:
         return 0
 
 
-def cpu_of(pid: int) -> float:
+def _cpu_of(pid: int) -> float:
     """CPU seconds of a server, of its living children, and of those it has buried."""
     try:
         process = psutil.Process(pid)
@@ -123,24 +151,10 @@ def cpu_of(pid: int) -> float:
     return float(total)
 
 
-@dataclass(frozen=True)
-class Servers:
-    """Whose CPU is told apart from the client's."""
-
-    postgres: Sequence[int]
-    endpoints: Sequence[int]
-
-    @contextmanager
-    def watched(self, taken: Taken) -> Iterator[None]:
-        """Add to `taken` what the servers spend meanwhile."""
-        before = self._sums()
-        yield
-        after = self._sums()
-        taken.postgres_cpu += after[0] - before[0]
-        taken.endpoint_cpu += after[1] - before[1]
-
-    def _sums(self) -> tuple[float, float]:
-        return sum(map(cpu_of, self.postgres)), sum(map(cpu_of, self.endpoints))
+def _busy() -> float:
+    """CPU seconds that the machine has not idled, of all cores, since it started."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)
 
 
 def summary(runs: Sequence[Json]) -> Json:

@@ -9,6 +9,7 @@ from measure import Json, Taken, run
 from rig import HERE, Running
 
 PHASES = ("stage", "judge", "commit")
+_KEPT = ("imports", "own_peak_bytes", "loaded_bytes", "cpu_self", "steps", "result")
 
 
 def backup(place: Running, source: str = "ops", *, fingerprint: Path | None = None) -> dict[str, Taken]:
@@ -27,17 +28,16 @@ def backup(place: Running, source: str = "ops", *, fingerprint: Path | None = No
 
 
 def _phase(place: Running, arguments: list[str | Path]) -> Taken:
-    spent = Taken()
-    with place.servers().watched(spent):
-        done = run([sys.executable, HERE / "phase.py", *arguments])
+    done = run([sys.executable, HERE / "phase.py", *arguments], servers=place.servers())
     facts: Json = json.loads(done.output.splitlines()[-1])
     return Taken(
         facts["seconds"],
         facts["cpu_self"] + facts["cpu_children"],
         done.peak_bytes,
-        spent.postgres_cpu,
-        spent.endpoint_cpu,
-        detail={k: facts[k] for k in ("imports", "own_peak_bytes", "cpu_self", "steps", "result")},
+        done.postgres_cpu,
+        done.endpoint_cpu,
+        done.others_cores,
+        detail={k: facts[k] for k in _KEPT},
     )
 
 
@@ -49,6 +49,7 @@ def _sum(parts: list[Taken]) -> Taken:
         total.peak_bytes = max(total.peak_bytes, part.peak_bytes)
         total.postgres_cpu += part.postgres_cpu
         total.endpoint_cpu += part.endpoint_cpu
+        total.others_cores = max(total.others_cores, part.others_cores)
     own = max(part.detail["own_peak_bytes"] for part in parts)
     total.detail = {"own_peak_bytes": own, "imports": sum(part.detail["imports"] for part in parts)}
     return total

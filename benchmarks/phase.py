@@ -15,6 +15,7 @@ import os
 import pickle
 import resource
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -53,13 +54,14 @@ def main() -> None:
         result = backup.judge(ctx, given.subject)
     else:
         result = backup.commit(ctx, given.subject)
-    facts = start.taken() | {"imports": imports, "steps": steps, "result": result.as_dict()}
+    facts = start.taken() | {"imports": imports, "steps": steps, "result": asdict(result)}
     print(json.dumps(facts, default=str))
 
 
 class _Start:
     def __init__(self) -> None:
         self.used = [resource.getrusage(w) for w in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        self.loaded = _memory("VmRSS")
         self.wall = time.monotonic()
 
     def taken(self) -> dict[str, Any]:
@@ -73,14 +75,15 @@ class _Start:
             "seconds": seconds,
             "cpu_self": own,
             "cpu_children": children,
-            "own_peak_bytes": _peak_bytes(),
+            "own_peak_bytes": _memory("VmHWM"),
+            "loaded_bytes": self.loaded,
         }
 
 
-def _peak_bytes() -> int:
-    """Of this process alone, since its program was loaded (getrusage would tell its parent's too)."""
+def _memory(what: str) -> int:
+    """Bytes of this process alone, since its program was loaded (getrusage would tell its parent's too)."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(what))
 
 
 def _hand_over(ctx: Any, file: Path) -> None:

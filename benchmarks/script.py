@@ -7,7 +7,7 @@ disk is measured) that curl sends, and the pipe straight into a multipart upload
 import shutil
 from shlex import quote
 
-from measure import Taken, run
+from measure import Taken, shell
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from rig import HERE, Running, Store
 
@@ -45,11 +45,7 @@ def script(place: Running, variant: str, python: str) -> Taken:
         waits = "; ".join(f"wait $p{n}" for n in range(len(sends)))
         upload = pids + waits if variant == PARALLEL else "; ".join(sends)
         text = f"{pipe} > {file}; {upload}; rm {file}"
-    taken = Taken()
-    with place.servers().watched(taken):
-        done = run(["/bin/bash", "-euo", "pipefail", "-c", text], env=env)
-    done.postgres_cpu, done.endpoint_cpu = taken.postgres_cpu, taken.endpoint_cpu
-    return done
+    return shell(text, env=env, servers=place.servers())
 
 
 def _curl(file: str, store: Store) -> str:

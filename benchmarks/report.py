@@ -1,0 +1,70 @@
+"""Write the results into docs/benchmarks.md, between its two marks.
+
+    .venv/bin/python benchmarks/report.py [--check] [RESULTS]
+
+RESULTS is what `backup.py --json` wrote, by default benchmarks/results/backup.json. With `--check` nothing is
+written; the exit code says whether the page tells what the results say.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import tables
+from measure import Json
+from targets import medians
+
+HERE = Path(__file__).parent
+PAGE = HERE.parent / "docs" / "benchmarks.md"
+RESULTS = HERE / "results" / "backup.json"
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("results", nargs="?", type=Path, default=RESULTS)
+    parser.add_argument("--check", action="store_true")
+    given = parser.parse_args()
+    page = PAGE.read_text(encoding="utf-8")
+    head, _, rest = page.partition(BEGIN)
+    tail = rest.partition(END)[2]
+    text = "\n".join(_text(json.loads(given.results.read_text(encoding="utf-8"))))
+    wanted = f"{head}{BEGIN}\n\n{text}\n{END}{tail}"
+    if given.check:
+        return 0 if page == wanted else 1
+    PAGE.write_text(wanted, encoding="utf-8")
+    return 0
+
+
+def _text(results: Json) -> Iterator[str]:
+    m = results["machine"]
+    yield (
+        f"Measured {m['at']} at commit `{m['commit']}` on {m['cores']} cores ({m['processor']}), "
+        f"{m['memory_bytes'] / 2**30:.0f} GiB, Python {m['python']}, zstd {m['zstd']}, age {m['age']}, "
+        f"curl {m['curl']}, {m['restic'] or 'no restic'}, {m['pgbackrest'] or 'no pgBackRest'}.\n"
+    )
+    for table in tables.of(results):
+        yield table.markdown()
+    for contest in results["contests"]:
+        yield from (f"- {note}" for note in [*_bounds(contest, m["cores"]), *contest["notes"]])
+    yield ""
+
+
+def _bounds(contest: Json, cores: int) -> Iterator[str]:
+    """How much of the machine the stage used: what it could at most gain from less waiting."""
+    size, stage = contest["shape"]["bytes"] / 10**9, medians(contest)["tidewatch/stage"]
+    spent = stage["cpu"] + stage["postgres_cpu"] + stage["endpoint_cpu"]
+    busy = spent / stage["seconds"]
+    bound = "by the CPU" if busy + stage["others_cores"] > 0.85 * cores else "not by the CPU alone"
+    yield (
+        f"{size:g} GB, {contest['servers']} endpoints: while staging, {busy:.2f} of {cores} cores are busy "
+        f"for it (client {stage['cpu'] / spent:.0%}, PostgreSQL {stage['postgres_cpu'] / spent:.0%}, endpoints "
+        f"{stage['endpoint_cpu'] / spent:.0%} of that CPU) and {stage['others_cores']:.2f} for others: "
+        f"bound {bound}."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
