@@ -11,7 +11,7 @@ A region with a full queue makes the source wait; two limits keep that bounded:
 
 A dropped region aborts its upload; the others go on. When none is left the write fails. Memory is bounded by
 `part_size` x (`queue_parts` + 2), whatever the size of the stream and the number of regions: the parts in the
-queues are the same objects.
+queues are the same objects. With `queue_parts` 0 a part is filled while the one before it is sent.
 """
 
 import hashlib
@@ -118,7 +118,8 @@ class FanOut:
         self._progress_seconds = progress_seconds
         self._monotonic = monotonic
         self._changed = threading.Condition()
-        self._buffer = bytearray()
+        self._buffer = memoryview(b"")
+        self._filled = 0
         self._composite = hashlib.sha256()
         self._parts = 0
         self._written = 0
@@ -170,22 +171,24 @@ class FanOut:
         view = memoryview(data)
         self._written += len(view)
         while len(view):
-            room = self._part_size - len(self._buffer)
-            self._buffer += view[:room]
-            view = view[room:]
-            if len(self._buffer) == self._part_size:
+            if not self._buffer:
+                self._buffer = memoryview(bytearray(self._part_size))
+            piece = view[: self._part_size - self._filled]
+            self._buffer[self._filled : self._filled + len(piece)] = piece
+            self._filled += len(piece)
+            view = view[len(piece) :]
+            if self._filled == self._part_size:
                 self._send_part()
 
     def finish(self) -> dict[str, Outcome]:
         """Complete the object everywhere. Outcome by region name; raises RegionUnavailable if none has it."""
         if self._parts == 0:
-            body = bytes(self._buffer)
+            body = self._take()
             self._offer(Whole(body, hashlib.sha256(body).digest()))
         else:
-            if self._buffer:
+            if self._filled:
                 self._send_part()
             self._offer(Finish())
-        self._buffer = bytearray()
         with self._changed:
             while any(lane.state == "open" for lane in self._lanes):
                 self._changed.wait(self._tick())
@@ -221,9 +224,13 @@ class FanOut:
 
     # -- below, the condition is held where lanes are touched ----------------------------------------------
 
+    def _take(self) -> memoryview:
+        """What was written since the last part: the very bytes, shared by all lanes, never copied again."""
+        body, self._buffer, self._filled = self._buffer[: self._filled], memoryview(b""), 0
+        return body
+
     def _send_part(self) -> None:
-        body = bytes(self._buffer)
-        self._buffer = bytearray()
+        body = self._take()
         self._parts += 1
         digest = hashlib.sha256(body).digest()
         self._composite.update(digest)

@@ -24,7 +24,7 @@ class Part:
     """
 
     number: int
-    body: bytes
+    body: memoryview
     sha256: bytes
 
 
@@ -32,7 +32,7 @@ class Part:
 class Whole:
     """A small object in one request."""
 
-    body: bytes
+    body: memoryview
     sha256: bytes
 
 
@@ -80,7 +80,8 @@ class Lane:
 
     @property
     def has_room(self) -> bool:
-        return len(self._queue) < self._limit
+        """With a limit of 0, a lane takes the next part when it has sent the one before."""
+        return len(self._queue) < self._limit or self.idle
 
     @property
     def idle(self) -> bool:

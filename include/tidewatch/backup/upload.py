@@ -71,8 +71,8 @@ class Uploader:
             live,
             keys,
             part_size=part_size,
-            # Larger parts, fewer of them: the memory stays what the tuning allows, as far as it can.
-            queue_parts=max(1, tuning.queue_parts * tuning.part_size // part_size),
+            # Larger parts, fewer of them: memory stays what the tuning allows, down to two parts.
+            queue_parts=max(0, (tuning.queue_parts + 2) * tuning.part_size // part_size - 2),
             stall_seconds=tuning.stall_seconds,
             max_drag=tuning.max_drag,
             progress=lambda pace: self._tell(name, pace),
