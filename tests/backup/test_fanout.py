@@ -135,3 +135,14 @@ def test_part_sizes_grow_so_that_ten_thousand_parts_are_enough() -> None:
     assert part_size_for(10 * 1024**3) == 16 * MIB
     huge = 5 * 1024**4
     assert huge * 1.04 / part_size_for(huge) <= 10_000
+
+
+def test_with_no_queue_a_part_is_filled_while_the_one_before_is_sent(three_regions: list[Region]) -> None:
+    data = os.urandom(3 * PART + 1)
+    with FanOut(three_regions, "t/lockstep", part_size=PART, queue_parts=0) as fan:
+        for start in range(0, len(data), MIB):
+            fan.write(data[start : start + MIB])
+            assert all(region.queued <= 1 for region in fan.pace().regions)
+        fan.finish()
+    for region in three_regions:
+        assert _body(region, "t/lockstep") == data

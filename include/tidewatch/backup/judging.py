@@ -10,6 +10,7 @@ Order of statements:
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from tidewatch.backup import gate as backup_gate
 from tidewatch.backup import progress
@@ -22,12 +23,13 @@ from tidewatch.backup.verdict import require_a_copy
 from tidewatch.core.database import Connection
 from tidewatch.evidence import ledger, schemas
 from tidewatch.quality.gate import load_gate
-from tidewatch.quality.run import Failure, Judgement, Where
-from tidewatch.quality.run import judge as run_gate
 from tidewatch.vault import catalogue
 from tidewatch.vault.catalogue import Backup
 from tidewatch.vault.layout import source_of
 from tidewatch.vault.manifest import CopyEntry, Manifest
+
+if TYPE_CHECKING:
+    from tidewatch.quality.judgement import Failure, Judgement
 
 
 def judge(ctx: BackupContext, backup_id: str) -> GateVerdict:
@@ -60,6 +62,10 @@ def judge(ctx: BackupContext, backup_id: str) -> GateVerdict:
 def _run_gate(
     ctx: BackupContext, conn: Connection, planned: PlannedSource, draft: Manifest, copies: Sequence[CopyEntry]
 ) -> GateVerdict:
+    # pandas: 40 MiB and half a second that the steps before and after do not need.
+    from tidewatch.quality.run import Where
+    from tidewatch.quality.run import judge as run_gate
+
     band, now = planned.source.gate, ctx.now()
     history = backup_gate.yardstick(catalogue.history(conn, draft.source, band.history), band)
     looked_at = draft.model_copy(update={"copies": list(copies)})
@@ -91,8 +97,8 @@ def _run_gate(
     return verdict
 
 
-def _gate_record(judgement: Judgement, draft: Manifest, now: datetime) -> schemas.GateJudged:
-    def finding(failure: Failure) -> schemas.Finding:
+def _gate_record(judgement: "Judgement", draft: Manifest, now: datetime) -> schemas.GateJudged:
+    def finding(failure: "Failure") -> schemas.Finding:
         return schemas.Finding(
             expectation=failure.name, batch=failure.batch, observed=failure.observed, limit=failure.limit
         )
