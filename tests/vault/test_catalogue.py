@@ -1,17 +1,19 @@
 """The catalogue against a real PostgreSQL."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 from vault_samples import NOW, REGIONS, backup_id, entry, file_entry, files_draft, finished, sha
 
 from tidewatch.core.database import Connection, connect
 from tidewatch.core.errors import IntegrityError, NotFound
-from tidewatch.vault import catalogue
+from tidewatch.vault import catalogue, contents
 from tidewatch.vault.catalogue import Copy
-from tidewatch.vault.manifest import Manifest, RunRef
+from tidewatch.vault.manifest import Manifest, ObjectEntry, RunRef
 
 
 @pytest.fixture
@@ -20,9 +22,9 @@ def conn(warehouse: str) -> Iterator[Connection]:
         yield conn
 
 
-def draft(number: int = 1, contents: tuple[str, ...] = ("a", "b")) -> Manifest:
+def draft(number: int = 1, names: tuple[str, ...] = ("a", "b")) -> Manifest:
     own = entry(backup_id(number))
-    return files_draft(number, files=[file_entry(f"{c}.jpg", c) for c in contents], objects=[own])
+    return files_draft(number, files=[file_entry(f"{c}.jpg", c) for c in names], objects=[own])
 
 
 def begin(conn: Connection, number: int = 1, run_id: str | None = None) -> str:
@@ -83,7 +85,7 @@ def test_another_draft_for_a_staged_backup_is_refused(conn: Connection) -> None:
     begin(conn)
     catalogue.mark_staged(conn, draft())
     with pytest.raises(IntegrityError, match="cannot become staged"):
-        catalogue.mark_staged(conn, draft(contents=("c",)))
+        catalogue.mark_staged(conn, draft(names=("c",)))
 
 
 def test_nothing_is_committed_that_was_not_staged(conn: Connection) -> None:
@@ -267,8 +269,7 @@ def test_history_holds_the_newest_good_backups_without_their_file_lists(conn: Co
     assert [b.backup_id for b in found] == [backup_id(4), backup_id(3)]
     assert [(b.manifest.files, b.manifest.totals.files) for b in found] == [([], 2)] * 2
     assert [b.status for b in catalogue.history(conn, "media", 9)] == ["sealed", "degraded", "sealed"]
-    [whole] = catalogue.history(conn, "media", 1, with_files=True)
-    assert whole.manifest == finished(draft(4))
+    assert catalogue.get(conn, backup_id(4)).manifest == finished(draft(4))
     assert catalogue.history(conn, "ops", 9) == []
 
 
@@ -292,12 +293,16 @@ def test_a_row_of_a_list_does_not_pretend_to_have_a_manifest(conn: Connection) -
         _ = catalogue.list_backups(conn)[0].manifest
 
 
-def test_contents_are_known_from_sealed_backups_only_and_from_where_they_were_uploaded(
+def known(conn: Connection, source: str = "media") -> dict[str, ObjectEntry]:
+    return contents.contents_in(conn, contents.holdings(conn, source))
+
+
+def test_contents_are_known_from_committed_backups_only_and_from_where_they_were_uploaded(
     conn: Connection,
 ) -> None:
     stage_and_commit(conn, 1, "sealed")
     first = entry(backup_id(1))
-    assert catalogue.known_contents(conn, "media") == {sha("a"): first, sha("b"): first}
+    assert known(conn) == {sha("a"): first, sha("b"): first}
 
     # the second backup refers to "a" in the first one's pack and uploads "c" itself
     begin(conn, 2)
@@ -306,27 +311,72 @@ def test_contents_are_known_from_sealed_backups_only_and_from_where_they_were_up
         2, files=[file_entry("a.jpg", "a", 0), file_entry("c.jpg", "c", 1)], objects=[first, second]
     )
     catalogue.mark_staged(conn, both)
-    assert sha("c") not in catalogue.known_contents(conn, "media"), "staged is not sealed"
+    assert sha("c") not in known(conn), "staged is not committed"
     catalogue.commit(conn, finished(both), sha("file 2"))
-    assert catalogue.known_contents(conn, "media") == {sha("a"): first, sha("b"): first, sha("c"): second}
-    assert catalogue.known_contents(conn, "ops") == {}
+    assert known(conn) == {sha("a"): first, sha("b"): first, sha("c"): second}
+    assert known(conn, "ops") == {}
     rows = conn.execute("select sha256 from vault.contents where backup_id = %s", (backup_id(2),)).fetchall()
     assert rows == [{"sha256": sha("c")}], "what the first backup uploaded is entered once"
 
 
-def test_contents_of_a_degraded_backup_are_known_once_it_is_healed(conn: Connection) -> None:
+def test_an_object_is_held_where_it_was_verified_for_any_backup(conn: Connection) -> None:
     manifest = stage_and_commit(conn, 1, "degraded", dead=("cn-east",))
-    assert catalogue.known_contents(conn, "media") == {}
+    [holding] = contents.holdings(conn, "media")
+    assert holding.regions == set(REGIONS) - {"cn-east"}
     answer = finished(draft()).copies[0].objects[0]
-    catalogue.set_copy(conn, Copy.from_read_back(manifest.backup_id, "cn-east", answer))
-    catalogue.healed(conn, manifest.backup_id, now=NOW)
-    assert set(catalogue.known_contents(conn, "media")) == {sha("a"), sha("b")}
+    begin(conn, 2)
+    second = files_draft(2, files=[file_entry("a.jpg", "a", 0)], objects=manifest.objects)
+    catalogue.mark_staged(conn, second)
+    catalogue.set_copy(
+        conn,
+        replace(
+            Copy.from_read_back(backup_id(2), "cn-east", answer),
+            object_key=f"other/prefix/{manifest.objects[0].key}",
+        ),
+    )
+    [holding] = contents.holdings(conn, "media")
+    assert holding.regions == set(REGIONS)
 
 
-def test_contents_that_a_new_region_lacks_are_not_known_for_it(conn: Connection) -> None:
+def test_what_was_encrypted_to_others_is_not_known(conn: Connection) -> None:
     stage_and_commit(conn, 1)
-    assert len(catalogue.known_contents(conn, "media", REGIONS)) == 2
-    assert catalogue.known_contents(conn, "media", [*REGIONS, "cn-west"]) == {}
+    assert len(contents.holdings(conn, "media", ["0" * 16])) == 1
+    assert contents.holdings(conn, "media", ["1" * 16]) == []
+    assert contents.holdings(conn, "media", ["0" * 16, "1" * 16]) == []
+
+
+def test_of_a_content_in_two_objects_the_first_that_was_chosen_counts(conn: Connection) -> None:
+    for number in (1, 2):
+        stage_and_commit(conn, number)
+    newest, oldest = contents.holdings(conn, "media")
+    assert newest.entry.backup_id == backup_id(2)
+    for order in ([newest, oldest], [oldest, newest]):
+        assert contents.contents_in(conn, order)[sha("a")] == order[0].entry
+    assert contents.contents_in(conn, []) == {}
+
+
+def test_the_same_list_of_files_is_kept_once_and_goes_with_its_last_backup(conn: Connection) -> None:
+    begin(conn, 1)
+    begin(conn, 2)
+    objects = [entry(backup_id(1))]
+    for number in (1, 2):
+        catalogue.mark_staged(conn, files_draft(number, files=[file_entry("a.jpg", "a")], objects=objects))
+    rows = conn.execute("select distinct listing from vault.backups").fetchall()
+    kept = conn.execute("select sha256 from vault.listings").fetchall()
+    assert [r["listing"] for r in rows] == [r["sha256"] for r in kept] and len(kept) == 1
+    document = catalogue.get(conn, backup_id(2)).document
+    assert document is not None and document["files"] == []
+    for number, left in ((1, 1), (2, 0)):
+        conn.execute("delete from vault.backups where backup_id = %s", (backup_id(number),))
+        assert len(conn.execute("select from vault.listings").fetchall()) == left
+
+
+def test_a_backup_whose_document_has_the_files_itself_is_read_as_before(conn: Connection) -> None:
+    manifest = stage_and_commit(conn, 1)
+    with conn.transaction(force_rollback=True):
+        conn.execute("alter table vault.backups disable trigger user")
+        conn.execute("update vault.backups set listing = null, document = %s", (Jsonb(manifest.to_json()),))
+        assert catalogue.get(conn, backup_id(1)).manifest == manifest
 
 
 def test_the_catalogue_is_rebuilt_from_manifests_alone(conn: Connection) -> None:

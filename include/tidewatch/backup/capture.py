@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from tidewatch.backup.archive import Archive, Script
 from tidewatch.backup.context import BackupContext
 from tidewatch.backup.files import Capture, Listed, require_placed
-from tidewatch.backup.pgtools import Child
 from tidewatch.backup.postgres import Fingerprinting, Snapshot, open_snapshot, start_dump, start_roles
 from tidewatch.backup.trees import Changed, Notes, open_tree
 from tidewatch.backup.upload import Uploader
@@ -60,11 +61,12 @@ def capture_postgres(ctx: BackupContext, source: PostgresSource, uploader: Uploa
         ctx.progress(f"{source.name}: {tables} tables locked against being altered")
         fingerprinting = Fingerprinting(snapshot, source, ctx.progress)
         try:
-            dump = _dump(source, snapshot, uploader, fingerprinting)
+            dump, archive = _dump(source, snapshot, uploader, fingerprinting)
             ctx.progress(f"{source.name}: dump sent")
-            roles = _stream(uploader, ROLES, start_roles(snapshot))
+            roles = _roles(snapshot, uploader)
             waiting = time.monotonic()
             database = fingerprinting.result()
+            archive.require(database)
             waited = time.monotonic() - waiting
         finally:
             fingerprinting.close()
@@ -80,36 +82,45 @@ def capture_postgres(ctx: BackupContext, source: PostgresSource, uploader: Uploa
 
 def _dump(
     source: PostgresSource, snapshot: Snapshot, uploader: Uploader, fingerprinting: Fingerprinting
-) -> ObjectEntry:
-    child = start_dump(snapshot, lock_timeout_seconds=source.lock_timeout_seconds)
-    fingerprinting.stops(child)
-    try:
-        return _stream(uploader, DUMP, child, expected_bytes=snapshot.database_bytes)
-    except TidewatchError:
-        # The fingerprint's own failure is the cause when it ended pg_dump, and names the table.
-        cause = fingerprinting.failure()
-        if cause is not None:
-            raise cause from None
-        raise
+) -> tuple[ObjectEntry, Archive]:
+    with (
+        closing(start_dump(snapshot, lock_timeout_seconds=source.lock_timeout_seconds)) as child,
+        closing(Archive(child.stdout, snapshot.tools)) as archive,
+    ):
+        fingerprinting.stops(child)
+
+        def complete() -> None:
+            child.finish()
+            archive.finish()
+
+        try:
+            dump = uploader.upload(
+                DUMP, "dump", archive, expected_bytes=snapshot.database_bytes, complete=complete
+            )
+        except TidewatchError:
+            # The fingerprint's own failure is the cause when it ended pg_dump, and names the table.
+            cause = fingerprinting.failure()
+            if cause is not None:
+                raise cause from None
+            raise
+    return dump, archive
 
 
-def _stream(uploader: Uploader, name: str, child: Child, *, expected_bytes: int | None = None) -> ObjectEntry:
-    try:
-        return uploader.upload(
-            name,
-            "dump" if name == DUMP else "roles",
-            child.stdout,
-            expected_bytes=expected_bytes,
-            complete=child.finish,
-        )
-    finally:
-        child.close()
+def _roles(snapshot: Snapshot, uploader: Uploader) -> ObjectEntry:
+    with closing(start_roles(snapshot)) as child:
+        script = Script(child.stdout, snapshot.tools)
+
+        def complete() -> None:
+            child.finish()
+            script.finish()
+
+        return uploader.upload(ROLES, "roles", script, complete=complete)
 
 
 def capture_files(
     ctx: BackupContext, source: FilesSource, uploader: Uploader, known: Mapping[str, ObjectEntry]
 ) -> Captured:
-    """List and pack a tree. `known`: contents that a sealed backup holds in every region of the plan."""
+    """List and pack a tree. `known`: contents of earlier backups that need not be sent again."""
     connection = ctx.resolver(source.connection) if source.connection is not None else None
     taken_at = ctx.now()
     started = time.monotonic()

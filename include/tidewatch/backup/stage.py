@@ -24,7 +24,7 @@ from tidewatch.backup.announce import announce
 from tidewatch.backup.capture import Captured, capture_files, capture_postgres
 from tidewatch.backup.context import BackupContext
 from tidewatch.backup.keys.recipients import notice_change
-from tidewatch.backup.known import still_there
+from tidewatch.backup.known import reusable
 from tidewatch.backup.lock import source_lock
 from tidewatch.backup.plan import PlannedSource
 from tidewatch.backup.upload import Uploader
@@ -33,7 +33,7 @@ from tidewatch.core.errors import TidewatchError
 from tidewatch.core.sources import PostgresSource
 from tidewatch.evidence import ledger
 from tidewatch.notices import outbox
-from tidewatch.vault import catalogue
+from tidewatch.vault import catalogue, contents
 from tidewatch.vault.layout import new_backup_id
 from tidewatch.vault.manifest import Encryption, Manifest, Policy, RunRef, Totals
 
@@ -127,11 +127,11 @@ def _attempt(
     if isinstance(source, PostgresSource):
         captured = capture_postgres(ctx, source, uploader)
     else:
-        known = catalogue.known_contents(
-            conn, source.name, [r.name for r in planned.regions], ctx.recipients.key_ids
-        )
+        held = contents.holdings(conn, source.name, ctx.recipients.key_ids)
         conn.commit()
-        captured = capture_files(ctx, source, uploader, still_there(known, planned.regions))
+        known = contents.contents_in(conn, reusable(held, source.name, planned.regions))
+        conn.commit()
+        captured = capture_files(ctx, source, uploader, known)
     draft = _draft(ctx, planned, backup_id, run, schedule, began, captured)
     ctx.progress(f"{source.name}: everything is sent")
     catalogue.mark_staged(conn, draft)

@@ -106,7 +106,12 @@ def show(backup_id: BackupId, as_json: Json = False) -> int:
         keys = _keys(conn, backup)
     if as_json:
         print_json(
-            {**_summary(backup), **keys, "manifest": backup.document, "copies": [asdict(c) for c in copies]}
+            {
+                **_summary(backup),
+                **keys,
+                "manifest": backup.manifest.to_json() if backup.document else None,
+                "copies": [asdict(c) for c in copies],
+            }
         )
         return 0
     for name, value in _summary(backup).items():

@@ -9,6 +9,7 @@ enforced by the database; a refused transition is an IntegrityError here, after 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import psycopg
@@ -17,7 +18,8 @@ from psycopg.types.json import Jsonb
 from tidewatch.core.clock import require_utc
 from tidewatch.core.database import Connection, execute, statement
 from tidewatch.core.errors import IntegrityError, NotFound
-from tidewatch.vault.manifest import Manifest, ObjectEntry, ReadBack, RunRef, Totals, from_json
+from tidewatch.vault import contents
+from tidewatch.vault.manifest import Manifest, ReadBack, RunRef, Totals, from_json
 
 Status = Literal[
     "staging", "staged", "sealed", "degraded", "failed", "suspect", "abandoned", "accepted", "rejected"
@@ -52,9 +54,12 @@ class Backup:
     decision_reason: str | None
     totals: Totals
     document: dict[str, Any] | None = field(repr=False, default=None)
-    """JSON of the manifest (of the draft while staged); None in lists and before staging."""
+    """JSON of the manifest (of the draft while staged); None in lists and before staging. Its list of files
+    is empty where `listing` has it."""
+    listing: bytes | None = field(repr=False, default=None)
+    """The list of files as vault/contents.py keeps it."""
 
-    @property
+    @cached_property
     def manifest(self) -> Manifest:
         """The manifest, or the draft while staged. Raises NotFound for a row without one."""
         if self.document is None:
@@ -64,7 +69,8 @@ class Backup:
                 found=f"status {self.status}",
                 do="read it with `tidewatch backup show`, or wait until it is staged",
             )
-        return from_json(self.document)
+        manifest = from_json(self.document)
+        return manifest if self.listing is None else contents.with_files(manifest, self.listing)
 
 
 @dataclass(frozen=True)
@@ -143,15 +149,20 @@ def begin(
 
 def mark_staged(conn: Connection, draft: Manifest) -> None:
     """Every object is uploaded: keep the draft of the manifest."""
-    document = Jsonb(draft.to_json())
-    row = _lock(conn, draft.backup_id, document)
+    document, listing = Jsonb(draft.without_files()), contents.keep_files(conn, draft)
+    row = _lock(conn, draft.backup_id, document, listing)
     if row["status"] == "staged" and row["same_document"]:
         return
     _expect(draft.backup_id, row["status"], "staging", to="staged")
     _write(
         conn,
         "vault/mark_staged",
-        {"backup_id": draft.backup_id, "document": document, "snapshot_at": draft.snapshot_at},
+        {
+            "backup_id": draft.backup_id,
+            "document": document,
+            "listing": listing,
+            "snapshot_at": draft.snapshot_at,
+        },
     )
 
 
@@ -160,8 +171,7 @@ def commit(conn: Connection, manifest: Manifest, manifest_sha256: str) -> None:
 
     `manifest_sha256` is of the stored bytes. Raises IntegrityError when another manifest was committed.
     """
-    document = Jsonb(manifest.to_json())
-    row = _lock(conn, manifest.backup_id, document)
+    row = _lock(conn, manifest.backup_id)
     if row["manifest_sha256"] is not None:
         if row["manifest_sha256"] == manifest_sha256:
             return
@@ -172,13 +182,13 @@ def commit(conn: Connection, manifest: Manifest, manifest_sha256: str) -> None:
             do="look at manifest.json in the regions: the one there is the one that counts",
         )
     _expect(manifest.backup_id, row["status"], "staged", to=str(manifest.verdict))
-    _write(conn, "vault/commit", _committed(manifest, manifest_sha256, document))
+    _write(conn, "vault/commit", _committed(conn, manifest, manifest_sha256))
     _details(conn, manifest)
 
 
 def adopt(conn: Connection, manifest: Manifest, manifest_sha256: str) -> bool:
     """Enter a backup found in a region whose manifest was opened. False: the catalogue knows it already."""
-    parameters = _committed(manifest, manifest_sha256, Jsonb(manifest.to_json()))
+    parameters = _committed(conn, manifest, manifest_sha256)
     parameters |= {
         "source": manifest.source,
         "source_type": manifest.source_type,
@@ -307,17 +317,10 @@ def find(conn: Connection, source: str, run_id: str) -> Backup | None:
     return _backup(row) if row else None
 
 
-def history(
-    conn: Connection,
-    source: str,
-    n: int,
-    statuses: Collection[Status] = GOOD,
-    *,
-    with_files: bool = False,
-) -> list[Backup]:
-    """The newest `n` backups of the source with their manifests, newest first. Without `with_files` the
-    manifest's list of files is empty (`totals.files` still counts them)."""
-    parameters = {"source": source, "n": n, "statuses": list(statuses), "with_files": with_files}
+def history(conn: Connection, source: str, n: int, statuses: Collection[Status] = GOOD) -> list[Backup]:
+    """The newest `n` backups of the source with their manifests, newest first. A manifest's list of files is
+    empty here (`totals.files` still counts them)."""
+    parameters = {"source": source, "n": n, "statuses": list(statuses)}
     return [_backup(row) for row in execute(conn, "vault/history", parameters)]
 
 
@@ -350,33 +353,6 @@ def committed(conn: Connection) -> list[str]:
     return [row["backup_id"] for row in execute(conn, "vault/committed")]
 
 
-def known_contents(
-    conn: Connection,
-    source: str,
-    regions: Collection[str] | None = None,
-    key_ids: Collection[str] | None = None,
-) -> dict[str, ObjectEntry]:
-    """SHA-256 of a content -> the object of a sealed backup of this source that holds it, newest first.
-
-    With `regions`, only backups whose every object is verified in each of them: what was sealed before a
-    region was added is not there. With `key_ids`, only what was encrypted to exactly these recipients: what
-    others could open, or what these could not, is no content of theirs.
-    """
-    parameters = {"source": source, "regions": None if regions is None else list(regions)}
-    rows = execute(conn, "vault/known_contents", parameters).fetchall()
-    wanted = sorted({row["backup_id"] for row in rows})
-    objects = {
-        row["backup_id"]: [ObjectEntry.model_validate(o) for o in row["objects"]]
-        for row in execute(conn, "vault/objects_of", {"backup_ids": wanted})
-        if key_ids is None or set(row["key_ids"]) == set(key_ids)
-    }
-    return {
-        row["sha256"]: objects[row["backup_id"]][row["object_index"]]
-        for row in rows
-        if row["backup_id"] in objects
-    }
-
-
 # -- copies and probes -------------------------------------------------------------------------------------
 
 
@@ -407,7 +383,7 @@ def latest_probe(conn: Connection, region: str) -> Probe | None:
 # -- inside ------------------------------------------------------------------------------------------------
 
 
-def _committed(manifest: Manifest, manifest_sha256: str, document: Jsonb) -> dict[str, Any]:
+def _committed(conn: Connection, manifest: Manifest, manifest_sha256: str) -> dict[str, Any]:
     if manifest.verdict is None:
         raise ValueError(f"{manifest.backup_id} has no verdict: a draft is staged, not committed")
     errors = [f"{c.region}: {c.error}" for c in manifest.copies if c.error]
@@ -415,7 +391,8 @@ def _committed(manifest: Manifest, manifest_sha256: str, document: Jsonb) -> dic
     return {
         "backup_id": manifest.backup_id,
         "status": manifest.verdict,
-        "document": document,
+        "document": Jsonb(manifest.without_files()),
+        "listing": contents.keep_files(conn, manifest),
         "manifest_sha256": manifest_sha256,
         "snapshot_at": manifest.snapshot_at,
         "ended_at": manifest.ended_at,
@@ -427,12 +404,15 @@ def _details(conn: Connection, manifest: Manifest) -> None:
     for entry in manifest.copies:
         for answer in entry.objects:
             set_copy(conn, Copy.from_read_back(manifest.backup_id, entry.region, answer))
-    _write(conn, "vault/contents_of", {"backup_id": manifest.backup_id})
+    contents.enter_contents(conn, manifest)
 
 
-def _lock(conn: Connection, backup_id: str, document: Jsonb | None = None) -> dict[str, Any]:
+def _lock(
+    conn: Connection, backup_id: str, document: Jsonb | None = None, listing: str | None = None
+) -> dict[str, Any]:
     """The row, locked until the transaction ends, so that two callers take turns."""
-    row = execute(conn, "vault/lock_row", {"backup_id": backup_id, "document": document}).fetchone()
+    parameters = {"backup_id": backup_id, "document": document, "listing": listing}
+    row = execute(conn, "vault/lock_row", parameters).fetchone()
     if row is None:
         raise _unknown(backup_id)
     return row
