@@ -224,7 +224,8 @@ def test_a_pg_dump_older_than_the_server_is_refused_by_name(tmp_path: Path) -> N
     old = tmp_path / "pg_dump"
     old.write_text("#!/bin/sh\necho 'pg_dump (PostgreSQL) 12.4'\n")
     old.chmod(0o755)
-    (tmp_path / "pg_dumpall").write_text("")
+    for name in ("pg_dumpall", "pg_restore"):
+        (tmp_path / name).write_text("")
     with pytest.raises(ToolMissing, match="18") as caught:
         find_tools(tmp_path, 18)
     assert "12.4" in caught.value.found and "postgresql-client-18" in caught.value.do

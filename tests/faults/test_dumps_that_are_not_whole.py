@@ -1,0 +1,77 @@
+"""A pg_dump that says it succeeded, and has not written everything: nothing is committed."""
+
+from pathlib import Path
+
+import pytest
+from backup_rig import Rig, run_sql
+
+from tidewatch.core.errors import SourceError
+from tidewatch.local.postgres import LocalPostgres
+
+
+@pytest.fixture
+def source(rig: Rig, database: str) -> str:
+    run_sql(
+        database,
+        "create table posts (body text)",
+        "insert into posts select repeat('评论', 20) from generate_series(1, 500)",
+        'create table "odd name" ()',
+        "create materialized view counted as select count(*) from posts",
+        "select lo_from_bytea(0, 'picture')",
+    )
+    return rig.postgres_source("ops", database)
+
+
+def programs(rig: Rig, real: Path, directory: Path, **scripts: str) -> None:
+    """Scripts in the place of PostgreSQL's programs; `$real` is the true one."""
+    for name in ("pg_dump", "pg_dumpall", "pg_restore"):
+        script = scripts.get(name, '"$real" "$@"')
+        (directory / name).write_text(
+            f"#!/bin/sh\nreal={real / name}\n"
+            f'case "$1" in --version) exec "$real" --version;; esac\n{script}\n'
+        )
+        (directory / name).chmod(0o755)
+    rig.settings = rig.settings.model_copy(update={"pg_bin_dir": directory})
+
+
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [
+        ('"$real" "$@" | head -c 0', "input file is too short"),
+        ('"$real" "$@" | head -c 1500', "end of file"),
+        ('"$real" "$@" | head -c -1', "an archive that breaks off"),
+        ('"$real" "$@" | head -c -10000', "an archive that breaks off"),
+        ('"$real" "$@" --format=plain', "appears to be a text format dump"),
+        ('"$real" "$@" --schema-only', "no data of public.odd name, public.posts"),
+        ('"$real" "$@" --exclude-table-data=posts', "no data of public.posts"),
+    ],
+)
+def test_a_dump_that_is_short_or_leaves_a_table_out_is_no_backup(
+    rig: Rig, source: str, pg_server: LocalPostgres, tmp_path: Path, script: str, found: str
+) -> None:
+    programs(rig, pg_server.bin_dir, tmp_path, pg_dump=script)
+    with pytest.raises(SourceError, match="not complete") as caught:
+        rig.back_up(source)
+    assert found in caught.value.found
+    assert str(tmp_path) in caught.value.do
+    assert [rig.manifests(region) for region in rig.regions] == [[], [], []]
+    assert rig.kinds()[-1] == "backup.failed"
+
+
+def test_roles_that_break_off_are_no_backup(
+    rig: Rig, source: str, pg_server: LocalPostgres, tmp_path: Path
+) -> None:
+    programs(rig, pg_server.bin_dir, tmp_path, pg_dumpall='"$real" "$@" | head -c -100')
+    with pytest.raises(SourceError, match="not complete") as caught:
+        rig.back_up(source)
+    assert "cluster dump complete" in caught.value.expected
+    assert [rig.manifests(region) for region in rig.regions] == [[], [], []]
+    rig.settings = rig.settings.model_copy(update={"pg_bin_dir": pg_server.bin_dir})
+    assert rig.back_up(source).verdict == "sealed"
+
+
+def test_a_script_that_changes_nothing_will_do(
+    rig: Rig, source: str, pg_server: LocalPostgres, tmp_path: Path
+) -> None:
+    programs(rig, pg_server.bin_dir, tmp_path)
+    assert rig.back_up(source).verdict == "sealed"
