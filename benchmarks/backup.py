@@ -52,18 +52,20 @@ def main() -> None:
             given.json.parent.mkdir(parents=True, exist_ok=True)
             given.json.write_text(json.dumps(results, indent=1) + "\n")
 
-    for servers in ("free", "demo") if given.servers == "both" else (given.servers,):
+    kinds = ("free", "demo") if given.servers == "both" else (given.servers,)
+    for servers in () if "sizes" in given.skip else kinds:
         # The demo's servers stand beside the others for comparison: the smallest size is enough.
-        for size in sizes if servers == "free" else sizes[:1]:
+        for size in sizes if servers == "free" else [min(sizes)]:
             shape = Shape(size, tables=given.tables, row_bytes=given.row_bytes)
             results["contests"].append(Contest(shape, servers, repeat, set(given.skip), say).measure())
             save()
-    if full and "growth" not in given.skip:
-        say("growth: tables")
+    if full and "tables" not in given.skip:
+        say("growth: the same rows in more tables")
         results["tables"] = growth.tables(min(sizes), [1, 10, 100], say)
         save()
+    if (full or given.files) and "files" not in given.skip:
         say("growth: files")
-        results["files"] = growth.files([1_000, 100_000], say)
+        results["files"] = growth.files(given.files or [1_000, 100_000], say)
         save()
     for table in tables.everything(results):
         Console(width=170).print(table)
@@ -80,7 +82,8 @@ def _arguments() -> argparse.Namespace:
         "--row-bytes", type=int, default=300, help="of a row in pg_dump's output; 60 is narrow"
     )
     parser.add_argument("--tables", type=int, default=4)
-    parser.add_argument("--skip", action="append", default=[], choices=[*PEERS, "growth"])
+    parser.add_argument("--skip", action="append", default=[], choices=[*PEERS, "sizes", "tables", "files"])
+    parser.add_argument("--files", type=int, nargs="+", help="counts of files; 1000 100000 with --size")
     parser.add_argument("--json", type=Path, help="write every run here")
     given = parser.parse_args()
     given.servers = given.servers or ("both" if given.size else "free")

@@ -19,6 +19,7 @@ from targets import medians
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 RESULTS = HERE / "results" / "backup.json"
+_WHO = {"client": "cpu", "PostgreSQL": "postgres_cpu", "endpoints": "endpoint_cpu"}
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
@@ -58,11 +59,10 @@ def _bounds(contest: Json, cores: int) -> Iterator[str]:
     spent = stage["cpu"] + stage["postgres_cpu"] + stage["endpoint_cpu"]
     busy = spent / stage["seconds"]
     bound = "by the CPU" if busy + stage["others_cores"] > 0.85 * cores else "not by the CPU alone"
+    shares = ", ".join(f"{who} {stage[key] / spent:.0%}" for who, key in _WHO.items())
     yield (
-        f"{size:g} GB, {contest['servers']} endpoints: while staging, {busy:.2f} of {cores} cores are busy "
-        f"for it (client {stage['cpu'] / spent:.0%}, PostgreSQL {stage['postgres_cpu'] / spent:.0%}, endpoints "
-        f"{stage['endpoint_cpu'] / spent:.0%} of that CPU) and {stage['others_cores']:.2f} for others: "
-        f"bound {bound}."
+        f"{size:g} GB, {contest['servers']} endpoints: while staging, {busy:.2f} of {cores} cores are busy for "
+        f"it ({shares} of that CPU) and {stage['others_cores']:.2f} for others: bound {bound}."
     )
 
 

@@ -14,7 +14,9 @@ from rig import HERE, Running, Store
 NEEDED = ("zstd", "age", "curl")
 TO_FILE, TO_PIPE = "one region, through a file", "one region, through a pipe"
 SEQUENTIAL, PARALLEL = "three regions, one after the other", "three regions at once"
-VARIANTS = (TO_FILE, TO_PIPE, SEQUENTIAL, PARALLEL)
+ALL_CORES = "all cores for zstd, one region"
+"""As the first, with `zstd -T0`: told beside, since Tidewatch compresses with more than one thread too."""
+VARIANTS = (TO_FILE, TO_PIPE, ALL_CORES, SEQUENTIAL, PARALLEL)
 
 
 def missing() -> str | None:
@@ -33,14 +35,18 @@ def script(place: Running, variant: str, python: str) -> Taken:
         "AWS_ACCESS_KEY_ID": stores[0].login,
         "AWS_SECRET_ACCESS_KEY": stores[0].password,
     }
+    threads = "-T0 " if variant == ALL_CORES else ""
     dump = place.postgres.bin_dir / "pg_dump"
-    pipe = f"{dump} -Fc -Z0 -d {quote(dsn)} | zstd -3 -q -c | age -R {place.rig.recipients}"
+    pipe = f"{dump} -Fc -Z0 -d {quote(dsn)} | zstd -3 {threads}-q -c | age -R {place.rig.recipients}"
     if variant == TO_PIPE:
         store = stores[0]
         text = f"{pipe} | {python} {HERE / 'upload.py'} {store.url} {store.bucket} by-hand/dump.age"
     else:
         file = place.scratch / "dump.age"
-        sends = [_curl(file.as_posix(), store) for store in (stores[:1] if variant == TO_FILE else stores)]
+        sends = [
+            _curl(file.as_posix(), store)
+            for store in (stores[:1] if variant in (TO_FILE, ALL_CORES) else stores)
+        ]
         pids = "".join(f"{send} & p{n}=$!; " for n, send in enumerate(sends))
         waits = "; ".join(f"wait $p{n}" for n in range(len(sends)))
         upload = pids + waits if variant == PARALLEL else "; ".join(sends)

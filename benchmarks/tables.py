@@ -58,7 +58,7 @@ def of(results: Json) -> Iterator[Table]:
 def target_table(contests: list[Json]) -> Table:
     table = Table("Targets", "target", "size", "limit", "found", "")
     for t in targets(contests):
-        verdict = {True: "reached", False: "MISSED", None: "not measured"}[t.reached]
+        verdict = {True: "reached", False: "MISSED", None: ""}[t.reached]
         table.add(t.what, f"{t.size / GB:g} GB", t.limit, t.found, verdict)
     return table
 
