@@ -61,8 +61,8 @@ def _bounds(contest: Json, cores: int) -> Iterator[str]:
     bound = "by the CPU" if busy + stage["others_cores"] > 0.85 * cores else "not by the CPU alone"
     shares = ", ".join(f"{who} {stage[key] / spent:.0%}" for who, key in _WHO.items())
     yield (
-        f"{size:g} GB, {contest['servers']} endpoints: while staging, {busy:.2f} of {cores} cores are busy for "
-        f"it ({shares} of that CPU) and {stage['others_cores']:.2f} for others: bound {bound}."
+        f"{size:g} GB, {contest['servers']} endpoints: while staging, {busy:.2f} of {cores} cores are busy "
+        f"for it ({shares} of that CPU) and {stage['others_cores']:.2f} for others: bound {bound}."
     )
 
 
