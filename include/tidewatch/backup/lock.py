@@ -32,6 +32,11 @@ def backup_lock(ctx: BackupContext, backup_id: str) -> contextlib.AbstractContex
     return _lock(ctx, f"tidewatch.backup.{backup_id}", f"Backup {backup_id}")
 
 
+def sweep_lock(ctx: BackupContext, region: str) -> contextlib.AbstractContextManager[Connection]:
+    """The warehouse session that holds the lock of removing orphans in `region`. Raises Busy."""
+    return _lock(ctx, f"tidewatch.orphans.{region}", f"What was left behind in {region}")
+
+
 def other_run_at_work(ctx: BackupContext, source: str, run: RunRef) -> str | None:
     """The attempt of another run than `run` that reads `source` now; for a caller that met Busy.
 

@@ -178,3 +178,42 @@ def recipients_changed(fact: str, backup_id: str, old: Sequence[str], new: Seque
         next_step_en="if it was meant, keep the old private keys until the last backup that needs them has "
         "ended (`tidewatch keys list`); if it was not, find out at once who changed the recipients file",
     )
+
+
+def attempt_died(backup_id: str, source: str, run: RunRef) -> Notice:
+    """An attempt whose process ended without a word, and that no later run of its source took up."""
+    return Notice(
+        fact=f"backup.died/{backup_id}",
+        severity="warning",
+        title_zh=f"备份 {backup_id} 的进程中途消失",
+        title_en=f"The process that made {backup_id} ended without a word",
+        body_zh=f"来源 {source} 在运行 {run.run_id} 中开始了备份，一天之后仍未完成，也没有进程在处理它。"
+        "该次尝试已标记为放弃；它留下的对象在锁定到期后由 remove_orphans 清除。",
+        body_en=f"A backup of {source} was begun in run {run.run_id}. A day later it is not finished and no "
+        "process works on it. The attempt is marked as abandoned; remove_orphans takes what it left in the "
+        "regions as soon as the locks allow.",
+        act_now=False,
+        next_step_zh=f"确认 {source} 之后有成功的备份（tidewatch backup list --source {source}）；"
+        "若没有，请运行 back_up_sources。",
+        next_step_en=f"see that {source} has a good backup since "
+        f"(`tidewatch backup list --source {source}`); if it has none, run back_up_sources",
+    )
+
+
+def left_staged(backup_id: str, source: str, run: RunRef) -> Notice:
+    """Everything is uploaded, and nobody judges it."""
+    return Notice(
+        fact=f"backup.left_staged/{backup_id}",
+        severity="warning",
+        title_zh=f"备份 {backup_id} 已上传但没有完成",
+        title_en=f"Backup {backup_id} is uploaded and was never finished",
+        body_zh=f"来源 {source} 在运行 {run.run_id} 中的备份已全部上传，但一天之后仍未验证和提交，"
+        "因此不能算数，其对象也可能尚未锁定。",
+        body_en=f"Everything of the backup of {source} in run {run.run_id} is uploaded, but a day later it "
+        "is neither proved nor committed. It does not count, and its objects may not be locked.",
+        act_now=False,
+        next_step_zh=f"在 Airflow 中清除运行 {run.run_id} 里 {source} 失败的任务（gate 或 publish），"
+        "它会从停下的地方继续。",
+        next_step_en=f"in Airflow clear the failed task of {source} (gate or publish) in run {run.run_id}; "
+        "it goes on where it stopped",
+    )

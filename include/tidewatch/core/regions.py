@@ -51,6 +51,9 @@ class RegionsFile(Strict):
     residency: dict[str, list[Annotated[str, Field(pattern=_JURISDICTION)]]]
     """data class -> jurisdictions that may hold it. A class that is not listed may be held nowhere. Codes are
     compared as they are: CN does not include CN-HK, which has laws of its own."""
+    orphan_grace_hours: int = Field(48, ge=24, le=8760)
+    """How long nothing may have been written of an attempt that the catalogue does not know before what it
+    left is removed; unfinished uploads are aborted when they are older."""
     regions: list[RegionConfig] = Field(min_length=1)
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ from tidewatch.backup import heal as healing
 from tidewatch.backup import messages
 from tidewatch.backup import probe as probing
 from tidewatch.backup import run as backup
+from tidewatch.backup import sweep as sweeping
 from tidewatch.backup.announce import announce
 from tidewatch.backup.context import BackupContext, build_context
 from tidewatch.backup.lock import NotOurTurn, other_run_at_work
@@ -30,6 +31,8 @@ from tidewatch.vault import catalogue
 from tidewatch.vault.layout import source_of
 
 log = logging.getLogger(__name__)
+MAX_MAPPED = 500
+"""Airflow refuses to map a task over more than 1,024 values, and would start none."""
 T = TypeVar("T")
 
 
@@ -89,9 +92,10 @@ def publish(backup_id: str) -> dict[str, Any]:
 
 
 def find_degraded() -> list[str]:
-    """Backups that lack a verified copy."""
+    """Backups that lack a verified copy, the oldest first; of very many the rest waits for the next hour, as
+    after a rebuild of the catalogue."""
     with _context().connect() as conn:
-        return [row.backup_id for row in catalogue.degraded(conn)]
+        return [row.backup_id for row in catalogue.degraded(conn)][:MAX_MAPPED]
 
 
 def heal(backup_id: str) -> dict[str, Any]:
@@ -126,6 +130,25 @@ def probe(region: str) -> dict[str, Any]:
             do=f"`tidewatch region probe {region}` shows details; docs/regions.md says what a store must do",
         )
     return {"region": region, "usable": report.usable, "questions": len(report.answers)}
+
+
+def end_dead_attempts() -> dict[str, int]:
+    """Give up attempts that nobody works on, and tell of those that somebody should finish."""
+    return sweeping.end_dead_attempts(_context())
+
+
+def remove_orphans(region: str) -> dict[str, Any]:
+    """Remove what attempts that can never be completed have left in the region."""
+    airflow = get_current_context()
+    airflow["region"] = region  # type: ignore[typeddict-unknown-key]
+    context = _context()
+    try:
+        swept = sweeping.remove(context, context.region(region), _run_of(airflow))
+    except Busy as busy:  # somebody does it by hand
+        raise AirflowSkipException(str(busy)) from busy
+    for kept in swept.kept:
+        log.warning("%s: %s is kept: %s", region, kept.what, kept.why)
+    return swept.as_dict()
 
 
 def _run_of(airflow: Context) -> backup.RunRef:

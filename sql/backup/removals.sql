@@ -1,0 +1,4 @@
+select object_key, version_id, kind, bytes, backup_id
+from backup.removals
+where region = %(region)s
+order by object_key collate "C", version_id collate "C"
