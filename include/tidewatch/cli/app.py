@@ -25,7 +25,7 @@ from pathlib import Path
 
 import typer
 
-from tidewatch.cli import backup, catalog, database, keys, ledger, orphans, region
+from tidewatch.cli import backup, catalog, database, doctor, keys, ledger, orphans, region
 from tidewatch.cli.failures import exit_code
 from tidewatch.core.errors import ConfigError
 from tidewatch.core.settings import load_settings
@@ -45,6 +45,7 @@ app.add_typer(orphans.app, name="orphans")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(keys.app, name="keys")
 app.add_typer(database.app, name="db")
+app.command(short_help="Is everything as it should be?")(doctor.doctor)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -132,6 +132,17 @@ def migrate(conn: Connection, migrations_dir: Path) -> list[str]:
     return new
 
 
+def pending_migrations(conn: Connection, migrations_dir: Path) -> list[str]:
+    """Names that `migrate` would apply, in order. Raises ConfigError as it does; changes nothing."""
+    files = _migrations(migrations_dir)
+    there = conn.execute("select to_regclass('public.tidewatch_migrations') as known").fetchone()
+    if there is None or there["known"] is None:
+        return list(files)
+    known = {r["name"]: r["sha256"] for r in conn.execute("select * from public.tidewatch_migrations")}
+    _check_history(known, files)
+    return [name for name in files if name not in known]
+
+
 def _migrations(directory: Path) -> dict[str, str]:
     """name -> text, in order. Line ends are those of Python, so that a checkout on Windows is the same."""
     paths = sorted(directory.glob("*.sql"))

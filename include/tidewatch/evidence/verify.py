@@ -43,17 +43,23 @@ class LedgerReport:
             )
 
 
-def verify(conn: Connection, *, expect: Head | None = None) -> LedgerReport:
+def verify(conn: Connection, *, expect: Head | None = None, since: Head | None = None) -> LedgerReport:
     """Read the whole ledger in one snapshot and check it; memory stays flat.
+
+    With `since`, a head that an earlier complete pass ended with, only the records from that one on are read
+    (it must still be there, with that hash): what was altered before it is not found, what was cut or
+    rewritten is.
 
     `expect` is a head known from outside (`evidence.anchor`): the record of that seq must be there with that
     hash. Without it, a cut or a consistent rewriting at the end of the chain cannot be found.
     """
-    checker = _Checker(expect)
+    checker = _Checker(expect, since)
     with conn.transaction(), conn.cursor(name="tidewatch_ledger_verify") as cursor:
         cursor.itersize = _FETCH
-        cursor.execute(statement("evidence/verify"))
+        cursor.execute(statement("evidence/verify"), {"since_seq": since.seq if since else None})
         stored = checker.read(cursor)
+    if checker.count == 0 and since is not None:
+        return verify(conn, expect=since)  # that record is gone: what is left is read whole
     if checker.count == 0:  # no row carried the head
         ends = execute(conn, "evidence/ends").fetchone()
         if ends is not None and ends["records"] > 0:
@@ -66,12 +72,17 @@ def verify(conn: Connection, *, expect: Head | None = None) -> LedgerReport:
 @dataclass
 class _Checker:
     expect: Head | None
+    since: Head | None = None
     count: int = 0
     last: Head = field(default_factory=lambda: Head(0, GENESIS))
     expected_found: bool = False
     problems: list[str] = field(default_factory=list)
     first_bad: int | None = None
     total_problems: int = 0
+
+    def __post_init__(self) -> None:
+        if self.since is not None and self.since.seq > 0:
+            self.last = Head(self.since.seq - 1, "")
 
     def read(self, rows: Iterable[Mapping[str, Any]]) -> Head | None:
         stored: Head | None = None
@@ -94,9 +105,16 @@ class _Checker:
                 f"record {following} is" if seq == following + 1 else f"records {following} to {seq - 1} are"
             )
             self._problem(following, f"{gone} missing before record {seq}")
-        problem = record_problem(row, self.last.hash if seq == following else None)
+        linked = seq == following and self.last.hash != ""
+        problem = record_problem(row, self.last.hash if linked else None)
         if problem:
             self._problem(seq, problem)
+        if self.since is not None and seq == self.since.seq and row["hash"] != self.since.hash:
+            self._problem(
+                seq,
+                f"record {seq} has the hash {row['hash']}, but when it was last checked it was "
+                f"{self.since.hash}: this record or one before it was rewritten",
+            )
         if self.expect is not None and seq == self.expect.seq:
             self.expected_found = True
             if row["hash"] != self.expect.hash:

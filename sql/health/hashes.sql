@@ -1,0 +1,1 @@
+select seq, hash from evidence.ledger where seq = any (%(seqs)s)

@@ -1,0 +1,4 @@
+select backup_id, status, started_at
+from vault.backups
+where status in ('staging', 'staged', 'suspect', 'degraded')
+order by started_at, backup_id

@@ -1,0 +1,1 @@
+select clock_timestamp() as now, pg_database_size(current_database()) as bytes
