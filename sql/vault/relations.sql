@@ -10,6 +10,7 @@ select c.oid, n.nspname as schema_name, c.relname as name, c.relkind::text as re
        coalesce(case when c.relkind = 'S' then has_sequence_privilege(c.oid, 'SELECT')
                      else has_table_privilege(c.oid, 'SELECT') end, true) as readable,
        coalesce(c.relkind in ('r', 'p') and row_security_active(c.oid), false) as hides_rows,
+       c.relpersistence = 'u' and c.relkind in ('r', 'm', 'S') and pg_is_in_recovery() as only_on_primary,
        case when c.relkind in ('r', 'm') then array(
            select a.attname::text from pg_attribute a
            where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) end as columns

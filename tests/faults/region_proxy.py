@@ -45,14 +45,18 @@ class RegionProxy:
         self.cut()
         self._server.close()
 
+    @property
+    def port(self) -> int:
+        """Where it listens, on 127.0.0.1."""
+        return int(self._server.getsockname()[1])
+
     def region(self, *, read_timeout_s: float = 60.0, attempts: int = 5) -> Region:
         """The region as clients see it through the proxy."""
         a = self._region.address
-        port = self._server.getsockname()[1]
         return Region(
             self._region.config,
             Address(
-                f"http://127.0.0.1:{port}",
+                f"http://127.0.0.1:{self.port}",
                 a.region_name,
                 a.access_key,
                 a.secret_key,

@@ -18,11 +18,13 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from tidewatch.core.errors import (
     SourceChanged,
     SourceError,
+    SourceInterrupted,
     SourcePermission,
     SourceUnreachable,
     ToolMissing,
 )
 from tidewatch.core.redaction import redact
+from tidewatch.vault.session import standby_conflict
 
 _STDERR_KEPT = 64 * 1024
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)(?:\.(\S+))?")
@@ -194,12 +196,7 @@ def explain(tool: str, code: int, messages: str) -> SourceError:
             "or raise lock_timeout_seconds",
         )
     if "conflict with recovery" in said:
-        return SourceChanged(
-            what,
-            expected=whole,
-            found=found,
-            do="raise max_standby_streaming_delay or set hot_standby_feedback on the standby",
-        )
+        return standby_conflict(what, found)
     if "does not exist" in said or "could not open relation" in said or "cache lookup failed" in said:
         return SourceChanged(
             what,
@@ -222,6 +219,14 @@ def explain(tool: str, code: int, messages: str) -> SourceError:
             expected="a server that stays up",
             found=found,
             do="look into the server's log; run again",
+        )
+    if code < 0:
+        return SourceInterrupted(
+            what,
+            expected=whole,
+            found=found,
+            do="run again; if it comes again, look into the system's log: signal 9 without an operator is "
+            "often a lack of memory",
         )
     return SourceError(what, expected=whole, found=found, do="read the message; nothing was kept; run again")
 

