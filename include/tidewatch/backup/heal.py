@@ -65,6 +65,8 @@ class _Work:
     origins: list[Region]
     """Regions whose copy is verified, in the order they are asked."""
     damaged: list[Copy] = field(default_factory=list)
+    wrong: list[Copy] = field(default_factory=list)
+    """What a target has under a key instead of the object: for every backup that refers to it."""
     notices: list[Notice] = field(default_factory=list)
 
 
@@ -288,6 +290,7 @@ def _mark_damaged(work: _Work, origin: Region, key: str, problem: str) -> None:
 
 
 def _wrong_under_key(work: _Work, target: Region, key: str, problem: str) -> IntegrityError:
+    work.wrong.append(Copy(work.row.backup_id, target.name, key, "failed", error=problem))
     work.notices.append(messages.copy_damaged(work.row.backup_id, target.name, key, problem))
     return IntegrityError(
         f"Region {target.name} has something else under {key}",
@@ -329,6 +332,9 @@ def _record_problem(work: _Work, target: Region, error: TidewatchError) -> None:
         return
     work.conn.rollback()
     now = work.ctx.now()
+    for copy in work.wrong:
+        damage.object_damaged(work.conn, copy, now=now)
+    work.wrong.clear()
     for notice in work.notices:
         fresh = outbox.post(work.conn, notice, now)
         if fresh:
