@@ -6,15 +6,20 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tidewatch.core.regions import Region
 from tidewatch.core.signing import KeyRing
 from tidewatch.evidence import ledger
 from tidewatch.evidence.verify import verify
 from tidewatch.vault import catalogue
+from tidewatch.vault.layout import BackupPath, new_backup_id
+from tidewatch.vault.manifest import RunRef
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
@@ -184,6 +189,28 @@ def test_the_probe_records_what_each_region_honours(demo: Any) -> None:
         for region in REGIONS:
             assert catalogue.latest_probe(conn, region) is not None
             assert [r for r in ledger.records(conn, kind="region.probed", subject=region)]
+
+
+def test_what_a_failed_attempt_left_is_removed_by_its_dag(
+    demo: Any, local_region_factory: Callable[..., Region]
+) -> None:
+    server = next(r for r in demo.stack.regions() if r.name == "cn-south")
+    south = local_region_factory(server, "tidewatch-cn-south")
+    now = datetime.now(UTC)
+    backup_id = new_backup_id("media", now, b"left")
+    with demo.warehouse() as conn:
+        catalogue.begin(
+            conn, backup_id=backup_id, source="media", source_type="files", data_class="public",
+            run=RunRef(dag_id="tests", run_id="left"), now=now,
+        )  # fmt: skip
+        catalogue.fail(conn, backup_id, "the disk was full", now=now)
+    key = BackupPath("tidewatch", "media", backup_id).object_key("pack-00001.tar.zst.age")
+    south.store.put(key, b"left")
+    run = demo.run("remove_orphans")
+    assert run.state == "success", [(t.task_id, t.what, t.state) for t in run.tasks]
+    assert {run.of("remove", region).state for region in REGIONS} == {"success"}
+    assert not [v for v in south.store.list_versions("") if v.key == key]
+    assert "orphans.removed" in _kinds(demo, "cn-south")
 
 
 def test_after_all_of_it_the_ledger_holds_and_its_head_lies_in_every_region(demo: Any) -> None:

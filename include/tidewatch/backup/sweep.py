@@ -91,6 +91,7 @@ def remove(ctx: BackupContext, region: Region, run: RunRef | None = None) -> Swe
             kept=found.kept,
         )
         _plan(conn, region, orphans, uploads, ctx.now())
+        ctx.progress(f"{region.name}: {len(orphans)} versions and {len(uploads)} uploads to remove")
         gone = before - found.seen
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="sweep") as pool:
             for place in pool.map(lambda o: _delete(ctx, region, o), orphans):
