@@ -47,7 +47,7 @@ def connect(dsn: str, *, application_name: str, autocommit: bool = False) -> Con
             f"No connection to the database {describe(dsn)}",
             expected="a PostgreSQL server that accepts this user",
             found=text,
-            do="check that the server runs, and host, port, user, password (and its VALID UNTIL) and pg_hba.conf",
+            do="check that the server runs, and host, port, user, password (VALID UNTIL) and pg_hba.conf",
         ) from None  # psycopg's own traceback may carry the connection string
 
 
