@@ -66,11 +66,12 @@ def commit_locked(ctx: BackupContext, conn: Connection, planned: PlannedSource, 
         copies = proved(ctx, conn, planned, row, so_far.copies)
         require_a_copy(ctx, conn, planned, row, copies)
         signed = sign(_final(ctx, conn, planned, row.manifest, copies, so_far.gate), ctx.signing_key)
-        open_manifest(signed, ctx.signing_key.public)  # what nobody could open must not be sent
+        manifest = open_manifest(signed, ctx.signing_key.public)  # what nobody could open must not be sent
         progress.put_manifest(conn, row.backup_id, signed)
         conn.commit()
         ctx.progress(f"{row.source}: the manifest is signed")
-    manifest = open_recorded(signed, ctx.ring)
+    else:
+        manifest = open_recorded(signed, ctx.ring)
     placed = _place(ctx, planned, manifest, signed)
     if not any(copy.state == "verified" for copy in placed.values()):
         raise RegionUnavailable(
@@ -169,7 +170,7 @@ def place_manifest(
     does.
     """
     path = BackupPath(region.config.prefix, manifest.source, manifest.backup_id)
-    key = path.manifest_key
+    key, wanted = path.manifest_key, sha256_hex(signed)
     try:
         try:
             version = region.store.put(key, signed, if_absent=True).version_id
@@ -177,7 +178,7 @@ def place_manifest(
             version = None  # an earlier try, or another manifest: reading it decides
         # A store that ignores the condition would have made a second version with the same bytes: harmless.
         lock(region, key, region.store.head(key, version), until)
-        found = region.store.read(key, version)
+        found, size = region.store.digest(key, version)
         head = region.store.head(key, version)
     except TidewatchError as error:
         return Copy(
@@ -185,8 +186,8 @@ def place_manifest(
         )
     ctx.progress(f"{manifest.source}: the manifest is stored in {region.name}")
     problem = None
-    if found != signed:
-        problem = f"manifest: expected SHA-256 {sha256_hex(signed)}, found {sha256_hex(found)}"
+    if found != wanted:
+        problem = f"manifest: expected SHA-256 {wanted}, found {found}"
     elif head.retain_until is None or head.retain_until < until.replace(microsecond=0):
         problem = f"manifest: expected a lock until {until.isoformat()}, found {head.retain_until or 'none'}"
     elif not strong_enough(head.lock_mode, region.config.lock_mode):
@@ -197,8 +198,8 @@ def place_manifest(
         key,
         "failed" if problem else "verified",
         version_id=head.version_id,
-        sha256=sha256_hex(found),
-        size=len(found),
+        sha256=found,
+        size=size,
         lock_mode=head.lock_mode,
         retain_until=head.retain_until,
         read_back_at=ctx.now(),

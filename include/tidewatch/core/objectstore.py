@@ -296,6 +296,18 @@ class ObjectStore:
         """A small object whole (manifests, probes)."""
         return self._call("read", key, lambda: b"".join(self._chunks(key, self._open(key, version_id))))
 
+    def digest(self, key: str, version_id: str | None = None) -> tuple[str, int]:
+        """SHA-256 (hex) and size of what `read` would give, in the memory of one chunk."""
+
+        def hashed() -> tuple[str, int]:
+            sha256, size = hashlib.sha256(), 0
+            for chunk in self._chunks(key, self._open(key, version_id)):
+                sha256.update(chunk)
+                size += len(chunk)
+            return sha256.hexdigest(), size
+
+        return self._call("read", key, hashed)
+
     def head(self, key: str, version_id: str | None = None) -> Head:
         """Raises ObjectMissing."""
         reply = self._call(
