@@ -14,6 +14,7 @@ import pytest
 REGIONS = ("cn-east", "cn-north", "cn-south")
 REGION_SERVICES = {f"region-{name}" for name in REGIONS}
 WORKERS = {"worker-1", "worker-2"}
+ASK_REGIONS = WORKERS | {"doctor"}
 ONE_SHOT = {"init", "volumes"}
 
 Services = dict[str, dict[str, Any]]
@@ -47,7 +48,7 @@ def test_docker_compose_itself_accepts_the_file_where_it_is_installed(project: P
 
 def test_everything_that_production_needs_is_a_service(services: Services) -> None:
     airflow = {"api-server", "scheduler", "dag-processor", "triggerer", "init"}
-    assert set(services) == airflow | WORKERS | REGION_SERVICES | {"postgres", "redis", "mail", "volumes"}
+    assert set(services) == airflow | ASK_REGIONS | REGION_SERVICES | {"postgres", "redis", "mail", "volumes"}
 
 
 def test_every_image_is_pinned(services: Services, example_settings: dict[str, str]) -> None:
@@ -65,11 +66,11 @@ def test_the_regions_run_a_seaweedfs_with_the_lock_fixes(services: Services) -> 
         assert version is not None and tuple(map(int, version.groups())) >= (4, 41)
 
 
-def test_a_region_is_reached_by_itself_the_workers_and_init_only(services: Services) -> None:
+def test_a_region_is_reached_by_itself_the_workers_the_doctor_and_init_only(services: Services) -> None:
     for region in REGION_SERVICES:
         assert services[region]["networks"] == [region]
         members = {name for name, service in services.items() if region in service.get("networks", [])}
-        assert members == {region} | WORKERS | {"init"}
+        assert members == {region} | ASK_REGIONS | {"init"}
 
 
 def test_regions_and_data_have_no_way_out_and_publish_nothing(compose: dict[str, Any]) -> None:
@@ -83,7 +84,7 @@ def test_regions_and_data_have_no_way_out_and_publish_nothing(compose: dict[str,
 
 def test_the_database_is_not_on_the_network_of_any_published_service_but_the_api(services: Services) -> None:
     outside = {n for n, s in services.items() if {"frontend", "outbound"} & set(s.get("networks", []))}
-    assert outside == {"api-server", "mail"} | WORKERS
+    assert outside == {"api-server", "mail"} | ASK_REGIONS
     assert "database" not in services["mail"]["networks"]
 
 
@@ -155,14 +156,27 @@ def test_workers_hold_no_key_to_airflows_database_and_only_they_sign(services: S
         "airflow_jwt_secret",
         "airflow_api_secret_key",
     }
-    for worker in WORKERS:
+    for worker in ASK_REGIONS:
         assert not secrets[worker] & airflow
         assert not any("SQL_ALCHEMY_CONN" in v for v in services[worker]["environment"])
     assert {n for n, held in secrets.items() if "signing.pem" in held} == WORKERS
-    assert {n for n, held in secrets.items() if "connections.json" in held} == WORKERS
+    assert {n for n, held in secrets.items() if "connections.json" in held} == ASK_REGIONS
     assert {n for n, held in secrets.items() if "setup_connections.json" in held} == {"init"}
     for region in REGION_SERVICES:
         assert secrets[region] == {region.replace("-", "_") + ".json"}
+
+
+def test_the_doctor_is_a_health_check_that_nothing_waits_for(
+    services: Services, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tidewatch.cli import main
+
+    doctor = services["doctor"]
+    _, *command = doctor["healthcheck"]["test"]
+    assert command[:2] == ["tidewatch", "doctor"] and command[-2:] == ["--skip", "signing-key"]
+    assert main([*command[1:], "--help"]) == 0 and "--quiet" in capsys.readouterr().out
+    assert not any("doctor" in service.get("depends_on", {}) for service in services.values())
+    assert doctor["init"] is True, "sleep as process 1 would not hear that it is to stop"
 
 
 def test_whatever_reads_a_secret_is_given_it(services: Services) -> None:
