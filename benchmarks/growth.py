@@ -12,7 +12,8 @@ import ours
 from contest import Say
 from database import GB, Shape, fill
 from measure import Json
-from rig import Running, context, running
+from place import context
+from rig import Running, running
 
 FILE_BYTES = 2000
 _WRITES = ("put", "upload_part", "create_upload", "complete_upload")

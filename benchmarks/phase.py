@@ -33,15 +33,15 @@ def main() -> None:
     given = parser.parse_args()
 
     import boto3  # noqa: F401
-    import rig as rigs
+    import place
 
     from tidewatch.backup import run as backup
 
     if given.phase == "judge":
         import great_expectations  # noqa: F401
     steps: list[tuple[float, str]] = []
-    ctx = rigs.context(
-        rigs.Rig.load(given.rig), lambda line: steps.append((time.monotonic() - start.wall, line))
+    ctx = place.context(
+        place.Rig.load(given.rig), lambda line: steps.append((time.monotonic() - start.wall, line))
     )
     if given.fingerprint is not None:
         _hand_over(ctx, given.fingerprint)

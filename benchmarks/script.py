@@ -8,8 +8,9 @@ import shutil
 from shlex import quote
 
 from measure import Taken, shell
+from place import Store
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from rig import HERE, Running, Store
+from rig import HERE, Running
 
 NEEDED = ("zstd", "age", "curl")
 TO_FILE, TO_PIPE = "one region, through a file", "one region, through a pipe"
