@@ -2,6 +2,8 @@
 words.
 """
 
+import contextlib
+import fcntl
 import importlib.util
 import os
 import re
@@ -27,6 +29,8 @@ from tidewatch.core.redaction import redact
 from tidewatch.vault.session import standby_conflict
 
 _STDERR_KEPT = 64 * 1024
+_PIPE_SIZE = 1 << 20
+"""Programs write by 4 KiB; the more of them fit, the less often each side waits for the other."""
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)(?:\.(\S+))?")
 
 
@@ -119,6 +123,8 @@ class Child:
                 found=type(error).__name__,
                 do="install the PostgreSQL client programs, or correct TIDEWATCH_PG_BIN_DIR",
             ) from error
+        with contextlib.suppress(AttributeError, OSError):  # Linux; a user may hold so many pages only
+            fcntl.fcntl(self.stdout, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
         self._messages = bytearray()
         self._listener = threading.Thread(target=self._listen, name=f"{self.name}-stderr", daemon=True)
         self._listener.start()
@@ -194,6 +200,13 @@ def explain(tool: str, code: int, messages: str) -> SourceError:
             found=found,
             do="find the session that holds an ACCESS EXCLUSIVE lock (pg_locks), "
             "or raise lock_timeout_seconds",
+        )
+    if "out of shared memory" in said:
+        return SourceError(
+            what,
+            expected="a server that can hold a lock for each table",
+            found=found,
+            do="raise max_locks_per_transaction in the server's configuration (it takes a restart)",
         )
     if "conflict with recovery" in said:
         return standby_conflict(what, found)

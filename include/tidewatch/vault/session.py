@@ -117,7 +117,8 @@ def translated(what: str, error: psycopg.Error) -> SourceError:
                 f"{what} is beyond a limit of the server",
                 expected="a server that can hold one lock for each table, and rows under 1 GB as text",
                 found=found,
-                do="raise max_locks_per_transaction if it speaks of locks or shared memory",
+                do="if it speaks of locks or shared memory, raise max_locks_per_transaction in the server's "
+                "configuration (it takes a restart)",
             )
         case psycopg.errors.UndefinedTable() | psycopg.errors.UndefinedColumn():
             return changed(what, found)
