@@ -183,8 +183,8 @@ def test_a_healthy_installation_is_healthy_in_every_form_and_nothing_is_changed(
     names = {c["name"] for c in answer["checks"]}
     assert names == {
         "backup", "clock", "configuration", "database", "degraded", "disk", "head", "key-expiry", "ledger",
-        "migrations", "notices", "probe", "recipients", "region", "scheduler", "signing-key", "source",
-        "succession", "suspect", "unfinished", "verify-keys",
+        "migrations", "notices", "orphans", "probe", "recipients", "region", "scheduler", "signing-key",
+        "source", "succession", "suspect", "unfinished", "verify-keys",
     }  # fmt: skip
     metrics = desk("doctor", "--prometheus").out
     assert 'tidewatch_check{check="backup",subject="media"} 0\n' in metrics
@@ -358,6 +358,19 @@ def test_a_bucket_that_is_gone_and_a_connection_that_is_missing(patient: Patient
     assert "no bucket no-such-bucket" in found["region:cn-east"].found
     assert "tidewatch_region_cn_south" in found["region:cn-south"].do
     assert found["region:cn-north"].state == "ok" == found["head:cn-north"].state
+
+
+def test_what_a_stranger_or_an_attempt_of_long_ago_left_in_a_region_is_told(patient: Patient) -> None:
+    store = patient.rig.regions[0].store
+    version = store.put("tidewatch/strange.txt", b"x", if_absent=False).version_id
+    found = patient.examine()["orphans:cn-east"]
+    assert found.state == "warning" and "strange.txt" in found.found
+    store.delete("tidewatch/strange.txt", version)
+    assert patient.bad() == {}
+    store.multipart("tidewatch/media/2026/01/media-20260101T000000Z-00000000/objects/a")
+    patient.rig.clock.ahead = timedelta(days=4)
+    found = patient.examine()["orphans:cn-east"]
+    assert found.state == "warning" and "the oldest of 4 d" in found.found
 
 
 # -- the ledger ----------------------------------------------------------------------------------------------

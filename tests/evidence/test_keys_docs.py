@@ -1,4 +1,4 @@
-"""docs/keys.md tells an auditor how to get from the first signing key to the one in use: its commands do it."""
+"""docs/keys.md leads an auditor from the first signing key to the one in use: its own commands do it."""
 
 import re
 import shutil
@@ -33,9 +33,13 @@ def test_openssl_follows_a_rotation_as_the_page_says(tmp_path: Path) -> None:
         variables = {name: str(record[name]) for name in ("new_public_key", "signature")}
         script = "set -e\n" + commands[1]
         return subprocess.run(
-            ["bash", "-c", script], cwd=tmp_path, env={"PATH": "/usr/bin:/bin"} | variables, capture_output=True,
-            text=True, check=False,
-        )  # fmt: skip
+            ["bash", "-c", script],
+            cwd=tmp_path,
+            env={"PATH": "/usr/bin:/bin"} | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
     done = run()
     assert "Verified Successfully" in done.stdout, done.stderr

@@ -16,6 +16,7 @@ from tidewatch.backup.anchors import newest_anchor
 from tidewatch.backup.health import backups, keys, machine, places, warehouse
 from tidewatch.backup.health.check import Check, Failure, ok, problem, unknown, warning, without
 from tidewatch.backup.health.ledger import check_ledger
+from tidewatch.backup.health.leftovers import ask_orphans, check_orphans
 from tidewatch.backup.health.limits import Limits, read_limits
 from tidewatch.backup.health.places import Answered
 from tidewatch.backup.health.side_by_side import side_by_side
@@ -106,7 +107,8 @@ def _read(settings: Settings, resolver: Resolver, clock: Clock) -> tuple[_Here, 
     key_checks, in_use, ring = keys.check_key_files(settings)
     checks += key_checks
     checks += keys.check_expiry(in_use, known, limits, clock().date())
-    here = _Here(settings, resolver, clock, limits, sources, regions or [], notices, ring, dsn)
+    quick = [_quick(region) for region in regions or []]
+    here = _Here(settings, resolver, clock, limits, sources, quick, notices, ring, dsn)
     return here, checks
 
 
@@ -134,8 +136,7 @@ def _quick(region: Region) -> Region:
 
 def _ask_region(region: Region, clock: Clock) -> Answered:
     """Raises RegionError when it does not answer, or lacks the bucket."""
-    quick = _quick(region)
-    if not quick.store.describe().exists:
+    if not region.store.describe().exists:
         raise RegionMisconfigured(
             f"Region {region.name} has no bucket {region.config.bucket}",
             expected="the bucket of config/regions.yaml, with object lock",
@@ -143,7 +144,7 @@ def _ask_region(region: Region, clock: Clock) -> Answered:
             do="create it with object lock, or correct config/regions.yaml",
         )
     before = clock()
-    reply = quick.store.client.head_bucket(Bucket=region.config.bucket)
+    reply = region.store.client.head_bucket(Bucket=region.config.bucket)
     stamp = reply["ResponseMetadata"]["HTTPHeaders"].get("date")
     if stamp is None:
         return Answered(None)
@@ -244,7 +245,10 @@ def _ledger_and_heads(
         )
     for region in _with_backups(here):
         if isinstance(reached[region.name], Answered) and ring is not None:
-            questions[f"head {region.name}"] = partial(newest_anchor, _quick(region), ring, chain)
+            questions[f"orphans {region.name}"] = partial(
+                ask_orphans, here.settings, here.resolver, here.clock, region
+            )
+            questions[f"head {region.name}"] = partial(newest_anchor, region, ring, chain)
     # Somebody who asks for everything waits for it.
     answers = side_by_side(questions, here.limits.timeout_seconds * (120 if full else 1))
     checked = answers.get("ledger")
@@ -254,6 +258,7 @@ def _ledger_and_heads(
         yield problem("ledger", "", checked.found, checked.do)
     else:
         yield checked
+    yield from check_orphans(_of(answers, "orphans "), here.clock())
     yield from _heads(here, facts, answers)
 
 
