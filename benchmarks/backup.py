@@ -65,7 +65,7 @@ def main() -> None:
         save()
     if (full or given.files) and "files" not in given.skip:
         say("growth: files")
-        results["files"] = growth.files(given.files or [1_000, 100_000], say)
+        results["files"] = growth.files(given.files or [1_000, 100_000], given.file_bytes, say)
         save()
     for table in tables.everything(results):
         Console(width=170).print(table)
@@ -84,6 +84,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tables", type=int, default=4)
     parser.add_argument("--skip", action="append", default=[], choices=[*PEERS, "sizes", "tables", "files"])
     parser.add_argument("--files", type=int, nargs="+", help="counts of files; 1000 100000 with --size")
+    parser.add_argument("--file-bytes", type=int, default=growth.FILE_BYTES, help="64 MiB and more: sparse")
     parser.add_argument("--json", type=Path, help="write every run here")
     given = parser.parse_args()
     given.servers = given.servers or ("both" if given.size else "free")

@@ -136,21 +136,19 @@ def tables_growth(rows: list[Json]) -> Table:
 
 def files_growth(rows: list[Json]) -> Table:
     table = Table(
-        "Files of 2,000 bytes",
-        "files, backup",
-        *_phase_columns(),
-        "CPU s",
-        "peak MiB",
-        "sent to three regions",
-    )
+        "Files: the first backup, and a second one of unchanged files", "files, backup", *_phase_columns(),
+        "CPU s", "peak MiB", "manifest MB", "catalogue MB", "sent to three regions",
+    )  # fmt: skip
     for row in rows:
         sent = row["sent"]
         requests = f"{sent['bytes'] / 1e6:.2f} MB in {sent['put'] + sent['upload_part']} requests"
         table.add(
-            f"{row['files']:,}, {row['backup']}",
+            f"{row['files']:,} of {row['file_bytes']:,} bytes, {row['backup']}",
             *_phase_seconds(row),
             f"{row['all']['cpu']:.1f}",
             f"{row['all']['own_peak_bytes'] / MIB:.0f}",
+            f"{row['manifest_bytes'] / 1e6:.2f}",
+            f"{row['row_bytes'] / 1e6:.2f}",
             requests,
         )
     return table
