@@ -252,6 +252,11 @@ def test_a_pg_dump_older_than_the_server_is_refused_by_name(tmp_path: Path) -> N
         ),
         ("pg_dump: error: ERROR:  canceling statement due to lock timeout", SourceChanged, "lock_timeout"),
         (
+            "pg_dump: error: query failed: ERROR:  canceling statement due to statement timeout",
+            SourceChanged,
+            "lock_timeout",
+        ),
+        (
             "pg_dump: error: ERROR:  canceling statement due to conflict with recovery",
             SourceChanged,
             "standby",

@@ -345,6 +345,7 @@ def test_only_the_snapshot_counts_however_much_is_written_meanwhile(small: str) 
     "change",
     [
         "truncate authors",
+        "vacuum full authors",
         "drop table authors",
         "alter table authors rename to writers",
         "alter table authors add column more uuid default gen_random_uuid()",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from tidewatch.backup import blockers
 from tidewatch.backup.archive import Archive, Script
 from tidewatch.backup.context import BackupContext
 from tidewatch.backup.files import Capture, Listed, require_placed
@@ -97,12 +98,9 @@ def _dump(
             dump = uploader.upload(
                 DUMP, "dump", archive, expected_bytes=snapshot.database_bytes, complete=complete
             )
-        except TidewatchError:
+        except TidewatchError as error:
             # The fingerprint's own failure is the cause when it ended pg_dump, and names the table.
-            cause = fingerprinting.failure()
-            if cause is not None:
-                raise cause from None
-            raise
+            raise fingerprinting.failure() or blockers.named(error, snapshot.dsn) from None
     return dump, archive
 
 

@@ -193,7 +193,8 @@ def explain(tool: str, code: int, messages: str) -> SourceError:
             found=found,
             do="ALTER ROLE <backup role> BYPASSRLS, so that the backup holds every row",
         )
-    if "lock timeout" in said or "lock-wait" in said:
+    # pg_dump sets statement_timeout for its LOCK TABLE (its --lock-wait-timeout), and for nothing else.
+    if "lock timeout" in said or (tool == "pg_dump" and "statement timeout" in said):
         return SourceChanged(
             what,
             expected="an ACCESS SHARE lock on every table within the time allowed",
