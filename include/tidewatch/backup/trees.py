@@ -108,6 +108,8 @@ class DirectoryTree:
         self._root = os.fsencode(source.path or "")
         self._identity: tuple[int, int] | None = None
         """Device and inode of the root when it was first opened."""
+        self._held: tuple[bytes, int] | None = None
+        """The directory that is walked now, and its descriptor."""
 
     def walk(self, below: bytes = b"") -> Iterator[Found]:
         try:
@@ -129,8 +131,14 @@ class DirectoryTree:
                     inner.append(found.path)
                 yield found
             waiting += reversed(inner)
+        try:
+            with self._directory(b""):
+                pass  # the root is still there, and still the same
+        except OSError as error:
+            self._refuse(b"", error)
 
     def again(self, found: Found) -> Found:
+        self._let_go()  # as it is now under its path, not in a directory that may have moved
         entry = self._look(found.path)
         if entry is None:
             raise Vanished
@@ -139,7 +147,7 @@ class DirectoryTree:
     def read(self, found: Found) -> Iterator[bytes]:
         parent, name = os.path.split(found.path)
         try:
-            with self._directory(parent) as directory:
+            with self._parent(parent) as directory:
                 # Not following a link that took the file's place, not hanging on a pipe that did.
                 flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
                 descriptor = os.open(name, flags, dir_fd=directory)
@@ -164,22 +172,37 @@ class DirectoryTree:
                 raise Changed
 
     def _entries(self, directory: bytes) -> Iterator[Found]:
-        try:
-            with self._directory(directory) as descriptor:
+        with contextlib.ExitStack() as stack:
+            try:
+                descriptor = stack.enter_context(self._directory(directory))
                 names = sorted(os.fsencode(name) for name in os.listdir(descriptor))  # noqa: PTH208
-        except _Gone:
-            self._gone(directory)
-            return
-        except OSError as error:
-            self._refuse(directory, error)
-        for name in names:
-            path = os.path.join(directory, name)  # noqa: PTH118 - bytes
-            if self._excluded(path):
-                self.notes.excluded += 1
-                continue
-            found = self._look(path)
-            if found is not None:
-                yield found
+            except _Gone:
+                self._gone(directory)
+                return
+            except OSError as error:
+                self._refuse(directory, error)
+            self._held = (directory, descriptor)
+            stack.callback(self._let_go)
+            for name in names:
+                path = os.path.join(directory, name)  # noqa: PTH118 - bytes
+                if self._excluded(path):
+                    self.notes.excluded += 1
+                    continue
+                found = self._look(path)
+                if found is not None:
+                    yield found
+
+    def _let_go(self) -> None:
+        self._held = None
+
+    @contextlib.contextmanager
+    def _parent(self, path: bytes) -> Iterator[int]:
+        """As `_directory`; the one that is walked now stays open as long as that takes."""
+        if self._held is not None and self._held[0] == path:
+            yield self._held[1]
+        else:
+            with self._directory(path) as descriptor:
+                yield descriptor
 
     @contextlib.contextmanager
     def _directory(self, path: bytes) -> Iterator[int]:
@@ -228,7 +251,7 @@ class DirectoryTree:
         parent, name = os.path.split(path)
         target: bytes | None = None
         try:
-            with self._directory(parent) as directory:
+            with self._parent(parent) as directory:
                 status = os.stat(name, dir_fd=directory, follow_symlinks=False)
                 if stat.S_ISLNK(status.st_mode):
                     target = os.readlink(name, dir_fd=directory)
