@@ -54,15 +54,22 @@ def _text(results: Json) -> Iterator[str]:
 
 
 def _bounds(contest: Json, cores: int) -> Iterator[str]:
-    """How much of the machine the stage used: what it could at most gain from less waiting."""
-    size, stage = contest["shape"]["bytes"] / 10**9, medians(contest)["tidewatch/stage"]
+    """How much of the machine the stage used, and what of it the fingerprint took."""
+    size, found = contest["shape"]["bytes"] / 10**9, medians(contest)
+    stage, without = found["tidewatch/stage"], found["handed/stage"]
     spent = stage["cpu"] + stage["postgres_cpu"] + stage["endpoint_cpu"]
     busy = spent / stage["seconds"]
     bound = "by the CPU" if busy + stage["others_cores"] > 0.85 * cores else "not by the CPU alone"
     shares = ", ".join(f"{who} {stage[key] / spent:.0%}" for who, key in _WHO.items())
+    where = f"{size:g} GB, {contest['servers']} endpoints"
     yield (
-        f"{size:g} GB, {contest['servers']} endpoints: while staging, {busy:.2f} of {cores} cores are busy "
-        f"for it ({shares} of that CPU) and {stage['others_cores']:.2f} for others: bound {bound}."
+        f"{where}: while staging, {busy:.2f} of {cores} cores are busy for it ({shares} of that CPU) and "
+        f"{stage['others_cores']:.2f} for others: bound {bound}."
+    )
+    yield (
+        f"{where}: the fingerprint costs {stage['cpu'] - without['cpu']:.1f} s of CPU in the client and "
+        f"{stage['postgres_cpu'] - without['postgres_cpu']:.1f} s in PostgreSQL, which reads the rows twice; "
+        f"the rest of the stage {without['cpu']:.1f} s and {without['postgres_cpu']:.1f} s."
     )
 
 
