@@ -32,6 +32,8 @@ from measure import Json
 from rich.console import Console
 from rig import HERE
 
+from tidewatch.local.pgbinaries import wheel_binaries
+
 QUICK = GB // 10
 UNITS = {"MB": 10**6, "GB": GB}
 
@@ -112,13 +114,14 @@ def machine() -> Json:
         "python": platform.python_version(),
         "restic": restic.version(),
         "pgbackrest": pgbackrest.version() if shutil.which("pgbackrest") else None,
+        "postgresql": _version(wheel_binaries() / "pg_dump"),
         "zstd": _version("zstd"),
         "age": _version("age"),
         "curl": _version("curl"),
     }
 
 
-def _version(program: str) -> str | None:
+def _version(program: str | Path) -> str | None:
     if shutil.which(program) is None:
         return None
     said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
