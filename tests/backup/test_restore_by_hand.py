@@ -14,6 +14,7 @@ from backup_rig import PROJECT, Rig, run_sql
 
 from tidewatch.core.database import connect
 from tidewatch.core.regions import Region
+from tidewatch.core.signing import SigningKey, VerifyKey
 from tidewatch.local.postgres import LocalPostgres
 from tidewatch.local.s3 import LocalRegion
 from tidewatch.vault.fingerprint import fingerprint_database
@@ -43,6 +44,10 @@ class Desk:
         home.mkdir()
         shutil.copy(rig.keys.identity_file, home / "identity.txt")
         shutil.copy(rig.keys.verify_key_file, home / "signing.pub.pem")
+
+    def holds(self, *keys: VerifyKey) -> None:
+        """The signing keys that are in the file."""
+        (self.home / "signing.pub.pem").write_bytes(b"".join(key.pem for key in keys))
 
     def restore(self, source: str, last: str, database: str = "") -> subprocess.CompletedProcess[str]:
         """Every block of the page in one bash; of section 5 only the blocks with the word `last`."""
@@ -188,12 +193,12 @@ def test_a_changed_bit_ends_it_before_anything_is_restored(
 
 
 def test_another_signing_key_does_not_verify(rig: Rig, desk: Desk, tmp_path: Path) -> None:
-    from tidewatch.core.signing import SigningKey
-
     (tmp_path / "media").mkdir()
     (tmp_path / "media" / "a").write_bytes(b"content")
     rig.back_up(rig.files_source("media", tmp_path / "media"))
-    SigningKey.generate().public.save(desk.home / "signing.pub.pem")
+    desk.holds(SigningKey.generate().public)
     done = desk.restore("media", "restored")
     assert done.returncode != 0
     assert not (desk.home / "objects.txt").exists()
+    desk.holds(rig.keys.signing_key.public, SigningKey.generate().public)  # after a rotation
+    assert desk.restore("media", "restored").returncode == 0
