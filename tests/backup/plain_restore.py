@@ -27,6 +27,8 @@ def _parent(root: Path, path: bytes) -> Iterator[tuple[int, bytes]]:
     here = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
         for step in steps:
+            with contextlib.suppress(FileExistsError):  # objects of a bucket come without directories
+                os.mkdir(step, dir_fd=here)
             below = os.open(step, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
             os.close(here)
             here = below
