@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from backup_rig import Rig, run_sql
+from restoring import compared
 
 from tidewatch.core.errors import SourceError
 from tidewatch.local.postgres import LocalPostgres
@@ -75,3 +76,28 @@ def test_a_script_that_changes_nothing_will_do(
 ) -> None:
     programs(rig, pg_server.bin_dir, tmp_path)
     assert rig.back_up(source).verdict == "sealed"
+
+
+def test_tables_of_extensions_are_asked_for_as_far_as_pg_dump_saves_them(
+    rig: Rig, source: str, database: str, pg_server: LocalPostgres, stack_home: Path, tmp_path: Path
+) -> None:
+    """Of an extension's table only the user's rows are in a dump, of most of its tables none."""
+    home = stack_home / "extension-of-dumps"
+    (home / "extension").mkdir(parents=True)
+    (home / "extension" / "rates.control").write_text("default_version = '1'\nrelocatable = false\n")
+    (home / "extension" / "rates--1.sql").write_text(
+        "create table rates (name text, custom boolean);"
+        "insert into rates values ('standard', false);"
+        "create table internal (a integer);"
+        "select pg_extension_config_dump('rates', 'where custom');"
+    )
+    for path in (home, home / "extension"):
+        path.chmod(0o755)
+    run_sql(pg_server.dsn(), f"alter role postgres set extension_control_path = '{home}'")
+    try:
+        run_sql(database, "create extension rates", "insert into rates values ('mine', true)")
+        outcome = rig.back_up(source)
+        assert outcome.verdict == "sealed"
+        assert compared(rig, pg_server, outcome.backup_id, tmp_path).equal
+    finally:
+        run_sql(pg_server.dsn(), "alter role postgres reset extension_control_path")

@@ -204,3 +204,29 @@ def test_a_role_that_may_not_log_in_any_more_is_told_and_works_again_afterwards(
     nothing_visible(rig)
     own_server.ensure_role(role, "a-secret-word", options="VALID UNTIL 'infinity' CONNECTION LIMIT -1")
     assert rig.back_up(source).verdict == "sealed"
+
+
+def test_a_table_with_a_damaged_page_is_named_and_the_backup_fails(
+    rig: Rig, own_server: LocalPostgres
+) -> None:
+    own_server.start()
+    run_sql(
+        own_server.dsn("mortal"),
+        "create table damaged (a integer)",
+        "insert into damaged select generate_series(1, 1000)",
+    )
+    with psycopg.connect(own_server.dsn("mortal")) as conn:
+        row = conn.execute("select pg_relation_filepath('damaged')").fetchone()
+    assert row is not None
+    own_server.stop()
+    with (own_server.data / row[0]).open("r+b") as file:
+        file.seek(8192 + 4000)
+        file.write(b"damage" * 100)
+    own_server.start()
+    source = rig.postgres_source("ops", own_server.dsn("mortal"))
+    with pytest.raises(SourceError, match=r"public\.damaged") as caught:
+        rig.back_up(source)
+    assert "pg_amcheck" in caught.value.do
+    nothing_visible(rig)
+    run_sql(own_server.dsn("mortal"), "drop table damaged")
+    assert rig.back_up(source).verdict == "sealed"
