@@ -44,7 +44,8 @@ def _text(results: Json) -> Iterator[str]:
     yield (
         f"Measured {m['at']} at commit `{m['commit']}` on {m['cores']} cores ({m['processor']}), "
         f"{m['memory_bytes'] / 2**30:.0f} GiB, Python {m['python']}, PostgreSQL {m['postgresql']}, "
-        f"zstd {m['zstd']}, age {m['age']}, curl {m['curl']}, {m['restic'] or 'no restic'}, {m['pgbackrest'] or 'no pgBackRest'}.\n"
+        f"zstd {m['zstd']}, age {m['age']}, curl {m['curl']}, "
+        f"{m['restic'] or 'no restic'}, {m['pgbackrest'] or 'no pgBackRest'}.\n"
     )
     for table in tables.of(results):
         yield table.markdown()
