@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ from tidewatch.vault.session import standby_conflict
 
 _STDERR_KEPT = 64 * 1024
 _PIPE_SIZE = 1 << 20
-"""Programs write by 4 KiB; the more of them fit, the less often each side waits for the other."""
+_NAP_SECONDS = 0.0005
 _VERSION = re.compile(r"\(PostgreSQL\) (\d+)(?:\.(\S+))?")
 
 
@@ -97,6 +98,30 @@ def _version_in(directory: Path) -> str | None:
     return ".".join(p for p in match.groups() if p) if match else None
 
 
+class Gathered:
+    """Reads a pipe in large blocks. Programs write by 4 KiB, and a reader that is faster would be woken for
+    each: where the pipe can hold a megabyte, it naps until more of it is full."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._pipe = pipe
+        self._few = 0
+        with contextlib.suppress(AttributeError, OSError):  # Linux; a user may hold so many pages only
+            self._few = fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_SIZE) // 8
+
+    def read(self, size: int, /) -> bytes:
+        """`size` bytes, less only at the end."""
+        pieces: list[bytes] = []
+        while size and (piece := os.read(self._pipe.fileno(), size)):
+            pieces.append(piece)
+            size -= len(piece)
+            if size and len(piece) < self._few:
+                time.sleep(_NAP_SECONDS)
+        return b"".join(pieces)
+
+    def close(self) -> None:
+        self._pipe.close()
+
+
 class Child:
     """A running program whose standard output is read as a stream; its messages are kept for the error."""
 
@@ -123,8 +148,8 @@ class Child:
                 found=type(error).__name__,
                 do="install the PostgreSQL client programs, or correct TIDEWATCH_PG_BIN_DIR",
             ) from error
-        with contextlib.suppress(AttributeError, OSError):  # Linux; a user may hold so many pages only
-            fcntl.fcntl(self.stdout, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+        assert self._process.stdout is not None  # noqa: S101 - asked for with PIPE above
+        self.stdout = Gathered(self._process.stdout)
         self._messages = bytearray()
         self._listener = threading.Thread(target=self._listen, name=f"{self.name}-stderr", daemon=True)
         self._listener.start()
@@ -132,11 +157,6 @@ class Child:
     @property
     def pid(self) -> int:
         return self._process.pid
-
-    @property
-    def stdout(self) -> IO[bytes]:
-        assert self._process.stdout is not None  # noqa: S101 - asked for with PIPE above
-        return self._process.stdout
 
     def finish(self) -> None:
         """Wait for the end. Raises the SourceError that fits unless the program succeeded."""

@@ -22,7 +22,7 @@ from tidewatch.core.canonical import digest
 from tidewatch.core.database import Connection, execute, statement
 from tidewatch.core.errors import SourceError, SourcePermission
 from tidewatch.core.progress import Progress, silent
-from tidewatch.vault.copyrows import copy_rows
+from tidewatch.vault.copyrows import RowReader
 from tidewatch.vault.facts import (
     DatabaseFingerprint,
     LargeObjects,
@@ -301,6 +301,8 @@ class _Meter:
 
 def _tables(conn: Connection, relations: Sequence[_Relation], progress: Progress) -> list[TableFingerprint]:
     meter = _Meter(progress, len(relations))
+    with reading("rows"):
+        reader = RowReader(conn)
     tables = []
     for start in range(0, len(relations), _TABLES_A_SAVEPOINT):
         # Reading locks every index of a table too. Going back to a savepoint releases those locks, so the
@@ -308,14 +310,14 @@ def _tables(conn: Connection, relations: Sequence[_Relation], progress: Progress
         with conn.transaction(force_rollback=True):
             for relation in relations[start : start + _TABLES_A_SAVEPOINT]:
                 with reading(f"table {relation.label}"):
-                    table = _table(conn, relation, meter)
+                    table = _table(reader, relation, meter)
                 meter.table(table.rows)
                 tables.append(table)
     meter.end()
     return tables
 
 
-def _table(conn: Connection, relation: _Relation, meter: _Meter) -> TableFingerprint:
+def _table(reader: RowReader, relation: _Relation, meter: _Meter) -> TableFingerprint:
     columns = sorted(relation.columns or [])
     rows = RowSet()
     if relation.relispopulated:
@@ -327,10 +329,10 @@ def _table(conn: Connection, relation: _Relation, meter: _Meter) -> TableFingerp
                 # The condition is SQL text of the extension's own script, as pg_dump uses it.
                 sql.SQL(relation.extension_condition or ""),
             )
-            .as_bytes(conn)
+            .as_bytes(reader.conn)
         )
-        with rows_as_stored(conn):
-            rows, told = copy_rows(conn, query, lambda count: meter.batch(count, relation.label))
+        with rows_as_stored(reader.conn):
+            rows, told = reader.read(query, lambda count: meter.batch(count, relation.label))
         # One message is one row: PostgreSQL does it so, and says at the end how many rows there were.
         if told != rows.count:
             raise SourceError(
