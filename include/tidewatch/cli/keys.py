@@ -82,7 +82,7 @@ def create(
 
 @app.command(name="list")
 def list_keys(as_json: Json = False) -> int:
-    """Every key, what it is for, and how long it is needed.
+    """Every key, and how long it is needed.
 
     Encryption: the private half (the identity) of each key listed must be kept as long as there are backups
     that need it; what opens a backup is any one of its keys. Signing: the public half stays in the verify

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    short_help="What unfinished attempts left behind: list, remove.",
+    short_help="What unfinished attempts left behind.",
     help="Orphans: objects of attempts that can never be completed, and of probes.",
 )
 
@@ -28,7 +28,7 @@ Names = Annotated[
 ]
 
 
-@app.command(name="list")
+@app.command(name="list", short_help="What could be removed, and what is kept.")
 def list_orphans(region: Names = None, as_json: Json = False) -> int:
     """Show what could be removed, what is locked until when, and what is kept and why.
 
@@ -42,7 +42,7 @@ def list_orphans(region: Names = None, as_json: Json = False) -> int:
     return _show(_find(context, chosen), as_json)
 
 
-@app.command()
+@app.command(short_help="Remove what can be removed.")
 def remove(
     region: Names = None,
     yes: Annotated[
