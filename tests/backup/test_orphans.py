@@ -16,7 +16,8 @@ from tidewatch.backup.orphans import find
 from tidewatch.backup.probe import probe
 from tidewatch.backup.run import RunRef, judge, stage
 from tidewatch.backup.sweep import end_dead_attempts, remove
-from tidewatch.core.errors import TidewatchError
+from tidewatch.core.errors import RegionMisconfigured, TidewatchError
+from tidewatch.core.objectstore import ObjectStore
 from tidewatch.core.regions import Region
 from tidewatch.local.s3 import LocalRegion
 from tidewatch.vault import catalogue
@@ -243,6 +244,21 @@ def test_unfinished_uploads_of_ended_and_finished_backups_are_aborted_after_the_
     assert remove(rig.ctx, east).uploads == 0 and left() == {dead, good, living}
     _later(rig, 49)
     assert remove(rig.ctx, east).uploads == 2 and left() == {living}
+
+
+def test_a_store_that_cannot_list_uploads_is_swept_all_the_same(
+    rig: Rig, media: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    east = rig.regions[0]
+    _killed_while_staging(rig, media)
+    rig.back_up(media, "run-2")
+
+    def cannot(*_: object) -> None:
+        raise RegionMisconfigured("It did not list uploads", expected="-", found="NotImplemented", do="-")
+
+    monkeypatch.setattr(ObjectStore, "list_multiparts", cannot)
+    swept = remove(rig.ctx, east)
+    assert swept.keys == 1 and [k.what for k in swept.kept] == ["unfinished uploads"]
 
 
 def test_a_source_that_is_being_read_is_left_to_its_run(

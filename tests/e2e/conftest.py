@@ -69,6 +69,7 @@ class Demo:
         airflow = self.stack.airflow
         api = AirflowApi(airflow.url, LOGIN, airflow.password)
         try:
+            api.unpause(dag_id)  # the run of a paused Dag would stay queued
             run_id = api.trigger(dag_id)
             wait_for(lambda: api.run_state(dag_id, run_id) in FINISHED, f"{dag_id} to finish")
             return Run(dag_id, run_id, api.run_state(dag_id, run_id), api.tasks(dag_id, run_id))

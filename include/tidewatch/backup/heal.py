@@ -37,6 +37,7 @@ from tidewatch.vault import catalogue, damage
 from tidewatch.vault.catalogue import Backup, Copy
 from tidewatch.vault.layout import BackupPath, region_key
 from tidewatch.vault.manifest import Manifest, ObjectEntry, ReadBack, open_recorded
+from tidewatch.vault.readback import Mode
 
 _WITH_MANIFEST = ("sealed", "degraded", "suspect", "accepted", "rejected")
 
@@ -147,9 +148,13 @@ def _heal_region(work: _Work, target: Region) -> None:
     until = retain_until(target, manifest.ended_at or manifest.started_at, began)
     answers: list[ReadBack] = []
     used: set[str] = set()
+    rows = catalogue.copies(work.conn, manifest.backup_id)
+    work.conn.commit()
+    proved = {c.object_key for c in rows if c.region == target.name and c.state == "verified"}
     for entry in manifest.objects:
         key = region_key(target.config.prefix, entry.key)
-        answer = _there_already(ctx, target, entry, key, until)
+        # What was read back in full before, and only its manifest is missing, is not downloaded again.
+        answer = _there_already(ctx, target, entry, key, until, "checksum" if key in proved else "full")
         if answer is None:
             used.add(_transfer(work, target, entry, key))
             answer = prove_object(target, entry, key, until, target.config.read_back, ctx.clock)
@@ -179,7 +184,7 @@ def _require_allowed(ctx: BackupContext, manifest: Manifest, target: Region) -> 
 
 
 def _there_already(
-    ctx: BackupContext, target: Region, entry: ObjectEntry, key: str, until: datetime
+    ctx: BackupContext, target: Region, entry: ObjectEntry, key: str, until: datetime, mode: Mode
 ) -> ReadBack | None:
     """The proof of an object that a killed run or a lost answer left in the target; None when there is
     none.
@@ -188,7 +193,7 @@ def _there_already(
         target.store.head(key)
     except ObjectMissing:
         return None
-    return prove_object(target, entry, key, until, "full", ctx.clock)
+    return prove_object(target, entry, key, until, mode, ctx.clock)
 
 
 def _transfer(work: _Work, target: Region, entry: ObjectEntry, key: str) -> str:

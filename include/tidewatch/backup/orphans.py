@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 
 from tidewatch.backup.context import BackupContext
 from tidewatch.core.database import execute
-from tidewatch.core.errors import ObjectMissing, RegionError
+from tidewatch.core.errors import ObjectMissing, RegionError, RegionMisconfigured
 from tidewatch.core.objectstore import ListedUpload, ListedVersion
 from tidewatch.core.regions import Region
 from tidewatch.vault.inventory import Folder, ProbeVersion, place_of, survey
@@ -179,12 +179,21 @@ class _Search:
         """Unfinished uploads older than the grace that no live run sends."""
         prefix, oldest = f"{self.region.config.prefix}/", self.ctx.now() - self._grace
         uploads = []
-        for listed in self.region.store.list_multiparts(prefix):
+        for listed in self._listed_uploads(prefix):
             if self.watch and (listed.key, listed.upload_id) in self.watch:
                 self.found.seen.add((listed.key, listed.upload_id))
             if listed.initiated <= oldest and (upload := self._upload(listed)) is not None:
                 uploads.append(upload)
         return uploads
+
+    def _listed_uploads(self, prefix: str) -> list[ListedUpload]:
+        try:
+            return list(self.region.store.list_multiparts(prefix))
+        except (
+            RegionMisconfigured
+        ) as error:  # a store that cannot tell; its versions can be judged all the same
+            self.found.kept.append(Kept("unfinished uploads", f"{error.what} ({error.found})"))
+            return []
 
     def _upload(self, listed: ListedUpload) -> Upload | None:
         place = place_of(self.region.config.prefix, listed.key)
