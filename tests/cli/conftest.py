@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "backup"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "notices"))
 
 import pytest
 from backup_rig import Rig

@@ -21,6 +21,7 @@ import pyrage
 import pytest
 import yaml
 from backup_rig import Rig
+from catchers import HttpCatcher
 from cli_desk import WAREHOUSE, Desk, postgres_connection
 
 from tidewatch.backup.health.backups import Open, check_open
@@ -592,6 +593,27 @@ def test_a_notice_that_no_channel_took_is_told(patient: Patient) -> None:
         "insert into notices.deliveries (fact, channel, state, sent_at) values ('f', 'mail', 'sent', now())",
     )
     assert patient.bad() == {}
+
+
+def test_problems_are_told_at_once_and_once_a_day_also_without_a_database(patient: Patient) -> None:
+    channel = {"name": "hook", "url_env": "TIDEWATCH_NOTICE_HOOK_URL", "min_severity": "critical"}
+    patient.write("notices.yaml", {"channels": [channel]})
+    catcher = HttpCatcher()
+    try:
+        patient.desk.set(TIDEWATCH_NOTICE_HOOK_URL=catcher.url)
+        assert patient.desk("doctor", "--tell").code == 0 and catcher.received == []
+        patient.limits(disk_free_gib=10**9)
+        for _ in range(2):
+            said = patient.desk("doctor", "--quiet", "--tell")
+            assert said.code == 1 and "not told" not in said.out
+        (told,) = catcher.received
+        assert "disk:home" in told["message"] and "自检发现 2 个问题" in told["title"]
+        patient.desk.set(**{WAREHOUSE: postgres_connection(patient.rig.warehouse, schema="nil")})
+        assert patient.desk("doctor", "--quiet", "--tell").code == 1
+        assert len(catcher.received) == 2 and "database: " in catcher.received[1]["message"]
+    finally:
+        catcher.stop()
+    patient.sql("delete from notices.outbox", "delete from notices.channels")
 
 
 def test_a_question_that_hangs_or_breaks_does_not_hold_up_the_others() -> None:
