@@ -481,6 +481,7 @@ def test_a_body_is_signed_by_the_digest_that_came_with_it_and_hashed_no_more(sto
     for body in (b"", b"tide"):
         with pytest.raises(IntegrityError):
             store.put("t/wrong", body, sha256=wrong)
+    assert signed == [wrong.hex().encode()] * 2
     upload = store.multipart("t/parts")
     signed.clear()
     body = bytearray(b"tide" * 2 * MIB)

@@ -75,4 +75,4 @@ def _session() -> "Session":
 
 
 def _choose(signature_version: str, **_: Any) -> Any:
-    return _SIGNATURE if signature_version == "s3v4" else None
+    return _SIGNATURE if signature_version in {"v4", "s3v4"} else None
