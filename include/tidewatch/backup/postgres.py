@@ -115,6 +115,7 @@ def start_dump(snapshot: Snapshot, *, lock_timeout_seconds: int) -> Child:
         [
             "--format=custom",
             "--compress=0",
+            "--create",  # settings and privileges of the database itself: there for `pg_restore --create`
             f"--snapshot={snapshot.exported}",
             f"--lock-wait-timeout={lock_timeout_seconds * 1000}",
             _encoding(snapshot),
