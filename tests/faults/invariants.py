@@ -152,6 +152,9 @@ class World:
                 if data is None or row is None:
                     yield f"{where}: a manifest that " + ("cannot be read" if row else "no attempt made")
                     continue
+                if not _readable(data):
+                    yield f"{where}: the manifest is not what anybody signed"
+                    continue
                 yield from self._signed(where, data)
                 if row["status"] in COMMITTED:
                     if hashlib.sha256(data).hexdigest() != row["manifest_sha256"]:
@@ -250,6 +253,8 @@ class World:
             yield f"{backup_id} has {len(ends)} commits and {len(judged)} judgements in the ledger, not one"
             return
         (end,) = ends
+        if [r["kind"] for r, _ in mine].count("backup.staged") != 1:
+            yield f"{backup_id}: the ledger does not say once what was staged"
         if end["manifest_sha256"] != row["manifest_sha256"]:
             yield f"{backup_id}: the ledger names another manifest than the catalogue"
         if status not in _STATUS_OF_VERDICT[end["verdict"]]:
@@ -294,6 +299,13 @@ def _said(row: Row, mine: Sequence[tuple[Row, Row]], told: Sequence[str]) -> Ite
         yield f"{backup_id} was degraded and nobody was told"
     if status == "suspect" and f"backup.suspect/{backup_id}" not in told:
         yield f"{backup_id} is suspect and nobody was told"
+
+
+def _readable(data: bytes) -> bool:
+    try:
+        return set(json.loads(data)) == {"manifest", "signature"}
+    except ValueError:
+        return False
 
 
 def _chain(ledger: Sequence[Row], head: Row | None) -> Iterator[str]:
