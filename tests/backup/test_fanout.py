@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tidewatch.backup.fanout import MIB, FanOut, Pace, Uploaded, part_size_for
+from tidewatch.backup.fanout import MIB, FanOut, Pace, Uploaded
 from tidewatch.core.errors import AlreadyExists, ObjectMissing, RegionUnavailable
 from tidewatch.core.objectstore import ObjectStore, Stored
 from tidewatch.core.regions import Region
@@ -128,13 +128,6 @@ def test_progress_tells_bytes_rate_and_the_state_of_each_region(three_regions: l
     assert told[-1].written_bytes == 3 * PART
     sentence = told[-1].sentence()
     assert "15.7 MB at" in sentence and all(r.name in sentence for r in three_regions)
-
-
-def test_part_sizes_grow_so_that_ten_thousand_parts_are_enough() -> None:
-    assert part_size_for(None) == 16 * MIB
-    assert part_size_for(10 * 1024**3) == 16 * MIB
-    huge = 5 * 1024**4
-    assert huge * 1.04 / part_size_for(huge) <= 10_000
 
 
 def test_with_no_queue_a_part_is_filled_while_the_one_before_is_sent(three_regions: list[Region]) -> None:

@@ -12,7 +12,6 @@ from tidewatch.backup.heal import heal
 from tidewatch.backup.probe import probe, probe_regions
 from tidewatch.backup.run import Outcome, RunRef, commit, judge, stage
 from tidewatch.core.errors import AlreadyExists, ConfigError, IntegrityError, NotFound, RegionUnavailable
-from tidewatch.core.objectstore import ObjectStore, Stored
 from tidewatch.core.regions import Region
 from tidewatch.local.s3 import LocalRegion
 from tidewatch.vault import catalogue
@@ -261,24 +260,6 @@ def test_a_region_that_is_down_is_an_answer_not_an_error(
     region_servers[1].stop()
     report = probe(impatient.regions[1], impatient.clock())
     assert report.lacking == ["reachable"] and not report.usable
-
-
-def test_a_store_that_ignores_conditions_is_found_and_nothing_of_the_probe_stays(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = ObjectStore.put
-
-    def unconditional(
-        self: ObjectStore, key: str, body: bytes, *, sha256: bytes | None = None, if_absent: bool = True
-    ) -> Stored:
-        return real(self, key, body, sha256=sha256, if_absent=False)
-
-    monkeypatch.setattr(ObjectStore, "put", unconditional)
-    report = probe(rig.regions[0], rig.clock())
-    answers = {a.question: a.answer for a in report.answers}
-    assert answers["conditional writes"] == "ignored" and report.usable
-    versions = rig.regions[0].store.client.list_object_versions(Bucket=rig.regions[0].config.bucket)
-    assert len(versions["Versions"]) == 1
 
 
 def test_another_manifest_under_the_key_is_never_taken_for_ours(rig: Rig, tmp_path: Path) -> None:

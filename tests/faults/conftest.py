@@ -134,4 +134,4 @@ def make(
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts smaller than a MiB, so that a tiny source has several (local regions take them)."""
-    monkeypatch.setattr("tidewatch.backup.upload.part_size_for", lambda _, smallest: smallest)
+    monkeypatch.setattr("tidewatch.backup.upload.first_size", lambda _, smallest: smallest)

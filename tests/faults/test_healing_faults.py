@@ -118,12 +118,13 @@ def test_a_pack_found_damaged_is_damaged_for_every_backup_that_refers_to_it(
     region_servers[2].stop()
     third = rig.back_up("media", "run-3")
     region_servers[2].start()
-    rig.regions[2].store.__dict__.pop("client", None)
     entry = rig.get(third.backup_id).manifest.objects[0]
     assert third.verdict == "degraded" and entry.backup_id == degraded.backup_id
-    east, south = rig.regions[0], rig.regions[2]
-    # The third region lost the pack altogether, the first one shows other bytes.
-    south.store.delete(region_key(south.config.prefix, entry.key))
+    # The third region lost everything, the first one shows other bytes.
+    bucket = f"t-{os.urandom(8).hex()}"
+    region_servers[2].create_bucket(bucket)
+    rig.configure("cn-south", bucket=bucket)
+    east = rig.regions[0]
     east.store.put(region_key(east.config.prefix, entry.key), os.urandom(1000), if_absent=False)
     heal(rig.ctx, third.backup_id)
     for backup_id in (degraded.backup_id, second.backup_id, third.backup_id):

@@ -63,7 +63,7 @@ FAULTS = {
     ),
     "refuses to lock": Fault(("PUT ", "retention"), Answer.error(403, "AccessDenied"), says="did not lock"),
     "shows other bytes": Fault(("GET ", "pack"), spoils=True, says="SHA-256"),
-    "shows another manifest": Fault(("GET ", "manifest"), spoils=True, says="SHA-256"),
+    "shows another manifest": Fault(("GET ", "manifest.json?versionId"), spoils=True, says="SHA-256"),
     "breaks off every download": Fault(("GET ", "pack"), "cut midway", says="did not read"),
     "hangs at an upload": Fault(("PUT ", "partNumber=2"), hangs=True, says="Timeout"),
     "hangs at a read-back": Fault(("GET ", "pack"), hangs=True, says="Timeout"),

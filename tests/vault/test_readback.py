@@ -151,13 +151,16 @@ def test_a_missing_object_is_an_answer(three_regions: list[Region]) -> None:
     assert answer.problem == "object: expected 1 bytes, found no such object"
 
 
-def test_the_version_asked_for_is_the_one_that_is_read(three_regions: list[Region]) -> None:
+def test_a_version_that_another_one_hides_is_no_copy(three_regions: list[Region]) -> None:
     region = three_regions[0]
     first = store(region, b"ours")
-    region.store.put(KEY, b"overwritten", if_absent=False)
     assert read_back(region, KEY, expected(b"ours"), UNTIL, "full", now=NOW, version_id=first).ok
-    current = read_back(region, KEY, expected(b"ours"), UNTIL, "full", now=NOW)
-    assert "size: expected 4 bytes, found 11" in (current.problem or "")
+    on_top = region.store.put(KEY, b"ours", if_absent=False).version_id
+    answer = read_back(region, KEY, expected(b"ours"), UNTIL, "full", now=NOW, version_id=first)
+    assert f"version: expected {first}, found {on_top} on top of it" in (answer.problem or "")
+    region.store.delete(KEY)
+    answer = read_back(region, KEY, expected(b"ours"), UNTIL, "full", now=NOW, version_id=first)
+    assert f"found no such object (version {first} was written there)" in (answer.problem or "")
 
 
 def test_bytes_that_changed_in_the_store_are_found_by_reading_them(

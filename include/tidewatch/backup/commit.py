@@ -20,12 +20,14 @@ from tidewatch.backup.context import BackupContext
 from tidewatch.backup.gate import GateVerdict
 from tidewatch.backup.lock import source_lock
 from tidewatch.backup.plan import PlannedSource
+from tidewatch.backup.probe import learn
 from tidewatch.backup.prove import Task, in_parallel, lock, prove, retain_until, strong_enough
 from tidewatch.backup.verdict import Outcome, outcome_of, record, require_a_copy
 from tidewatch.core.canonical import sha256_hex
 from tidewatch.core.database import Connection
-from tidewatch.core.errors import AlreadyExists, IntegrityError, RegionUnavailable, TidewatchError
+from tidewatch.core.errors import IntegrityError, RegionUnavailable, TidewatchError
 from tidewatch.core.regions import Region
+from tidewatch.core.writeonce import write_once
 from tidewatch.evidence import anchor, ledger
 from tidewatch.vault import catalogue
 from tidewatch.vault.catalogue import Backup, Copy
@@ -58,6 +60,7 @@ def commit(ctx: BackupContext, backup_id: str) -> Outcome:
 
 def commit_locked(ctx: BackupContext, conn: Connection, planned: PlannedSource, row: Backup) -> None:
     so_far = progress.reached(conn, row.backup_id)
+    learn(ctx, conn)
     conn.commit()
     if so_far.gate is None:
         raise never_judged(row.backup_id)
@@ -95,6 +98,7 @@ def proved(
     draft = row.manifest
     done = {c.region: c for c in before or [] if c.state == "verified"}
     rows = catalogue.copies(conn, row.backup_id)
+    learn(ctx, conn)
     conn.commit()
     versions = {(c.region, c.object_key): c.version_id for c in rows if c.state in ("uploaded", "verified")}
     dropped = {c.region: c.error or "not uploaded" for c in rows if c.state == "failed"}
@@ -106,6 +110,7 @@ def proved(
             draft.backup_id,
             retain_until(region, base, now),
             {key: version for (name, key), version in versions.items() if name == region.name},
+            not_before=base,
         )
         for region in planned.regions
         if region.name not in done and region.name not in dropped
@@ -166,24 +171,29 @@ def _place(ctx: BackupContext, planned: PlannedSource, manifest: Manifest, signe
 def place_manifest(
     ctx: BackupContext, region: Region, manifest: Manifest, signed: bytes, until: datetime
 ) -> Copy:
-    """Create manifest.json unless it is there, lock it, read it back. Never raises for what the region
-    does.
-    """
-    path = BackupPath(region.config.prefix, manifest.source, manifest.backup_id)
-    key, wanted = path.manifest_key, sha256_hex(signed)
+    """`store_manifest` that never raises for what the region does: the row says it."""
     try:
-        try:
-            version = region.store.put(key, signed, if_absent=True).version_id
-        except AlreadyExists:
-            version = None  # an earlier try, or another manifest: reading it decides
-        # A store that ignores the condition would have made a second version with the same bytes: harmless.
-        lock(region, key, region.store.head(key, version), until)
-        found, size = region.store.digest(key, version)
-        head = region.store.head(key, version)
+        return store_manifest(ctx, region, manifest, signed, until)
     except TidewatchError as error:
-        return Copy(
-            manifest.backup_id, region.name, key, "failed", error=f"{error.what} ({error.found})"[:1000]
-        )
+        key = BackupPath(region.config.prefix, manifest.source, manifest.backup_id).manifest_key
+        problem = f"{error.what} ({error.found})"[:1000]
+        return Copy(manifest.backup_id, region.name, key, "failed", error=problem)
+
+
+def store_manifest(
+    ctx: BackupContext, region: Region, manifest: Manifest, signed: bytes, until: datetime
+) -> Copy:
+    """Have manifest.json there once, lock it, read it back.
+
+    What is read is what a reader finds without knowing a version: a manifest that another version or a delete
+    marker hides is none. Raises AlreadyExists when another manifest lies there, and RegionError.
+    """
+    key = BackupPath(region.config.prefix, manifest.source, manifest.backup_id).manifest_key
+    wanted = sha256_hex(signed)
+    version = write_once(region.store, key, signed)
+    lock(region, key, region.store.head(key, version), until)
+    head = region.store.head(key)
+    found, size = region.store.digest(key, head.version_id)
     ctx.progress(f"{manifest.source}: the manifest is stored in {region.name}")
     problem = None
     if found != wanted:

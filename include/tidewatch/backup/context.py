@@ -13,7 +13,8 @@ from tidewatch.core.clock import Clock
 from tidewatch.core.config import read_yaml
 from tidewatch.core.connections import Resolver
 from tidewatch.core.database import Connection, connect
-from tidewatch.core.errors import ConfigError, NotFound
+from tidewatch.core.errors import ConfigError
+from tidewatch.core.names import named
 from tidewatch.core.progress import Progress, silent
 from tidewatch.core.regions import Region, RegionsFile, open_regions
 from tidewatch.core.settings import Settings
@@ -76,15 +77,7 @@ class BackupContext:
 
     def region(self, name: str) -> Region:
         """Raises NotFound."""
-        for region in self.regions:
-            if region.name == name:
-                return region
-        raise NotFound(
-            f"There is no region {name}",
-            expected="one of " + ", ".join(r.name for r in self.regions),
-            found=name,
-            do="correct the name, or add the region to config/regions.yaml",
-        )
+        return named(self.regions, name, "region", "config/regions.yaml")
 
 
 def build_context(

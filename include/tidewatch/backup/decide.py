@@ -6,6 +6,7 @@ from typing import Any
 
 from tidewatch.backup.context import BackupContext
 from tidewatch.backup.lock import backup_lock
+from tidewatch.backup.probe import learn
 from tidewatch.backup.prove import Task, in_parallel, lock, retain_until
 from tidewatch.core.canonical import sha256_hex
 from tidewatch.core.clock import iso
@@ -17,6 +18,7 @@ from tidewatch.core.errors import (
     TidewatchError,
 )
 from tidewatch.core.regions import Region
+from tidewatch.core.writeonce import write_once
 from tidewatch.evidence import ledger, schemas
 from tidewatch.vault import catalogue
 from tidewatch.vault.catalogue import Backup
@@ -42,6 +44,7 @@ def decide(ctx: BackupContext, backup_id: str, *, accept: bool, by: str, reason:
             do="give both: --by NAME --reason TEXT",
         )
     with backup_lock(ctx, backup_id) as conn:
+        learn(ctx, conn)
         row = catalogue.get(conn, backup_id)
         copies = catalogue.copies(conn, backup_id)
         conn.commit()
@@ -136,9 +139,9 @@ def _write_one(ctx: BackupContext, region: Region, row: Backup, signed: bytes, u
     version: str | None = None
     # Taken: by an earlier try of this decision, or by another one. The caller compares.
     with contextlib.suppress(AlreadyExists):
-        version = region.store.put(key, signed, if_absent=True).version_id
+        version = write_once(region.store, key, signed)
     lock(region, key, region.store.head(key, version), until)
-    found = region.store.read(key, version)
+    found = region.store.read(key)
     if version is not None and found != signed:
         raise IntegrityError(
             f"Region {region.name} shows another decision than it was given",

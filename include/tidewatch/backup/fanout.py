@@ -23,14 +23,13 @@ from types import TracebackType
 from typing import Self
 
 from tidewatch.backup.lane import Finish, Job, Lane, Part, Whole
-from tidewatch.core.errors import RegionUnavailable, TidewatchError
+from tidewatch.core.errors import RegionUnavailable, SourceError, TidewatchError
+from tidewatch.core.parts import MAX_OBJECT, MAX_PARTS, part_length
 from tidewatch.core.progress import human_bytes
 from tidewatch.core.regions import Region
 
 MIB = 1024 * 1024
 PART_SIZE = 16 * MIB
-MAX_PARTS = 10_000
-"""S3 allows no more parts in one object."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +81,6 @@ class Pace:
 
 
 PaceListener = Callable[[Pace], None]
-
-
-def part_size_for(expected_bytes: int | None, smallest: int = PART_SIZE) -> int:
-    """A part size with which an object of up to `expected_bytes` has 10,000 parts at most."""
-    if expected_bytes is None:
-        return smallest
-    needed = -(-expected_bytes * 21 // (20 * MAX_PARTS))  # a twentieth more, for envelopes
-    return max(smallest, -(-needed // MIB) * MIB)
 
 
 class FanOut:
@@ -153,7 +144,8 @@ class FanOut:
 
     @property
     def part_size(self) -> int | None:
-        """Bytes of each part but the last; None while everything fits into one request."""
+        """Bytes of the first part (`parts.part_length` tells the others); None while everything fits into one
+        request."""
         return self._part_size if self._parts else None
 
     @property
@@ -172,12 +164,12 @@ class FanOut:
         self._written += len(view)
         while len(view):
             if not self._buffer:
-                self._buffer = memoryview(bytearray(self._part_size))
-            piece = view[: self._part_size - self._filled]
+                self._buffer = memoryview(bytearray(self._next_length()))
+            piece = view[: len(self._buffer) - self._filled]
             self._buffer[self._filled : self._filled + len(piece)] = piece
             self._filled += len(piece)
             view = view[len(piece) :]
-            if self._filled == self._part_size:
+            if self._filled == len(self._buffer):
                 self._send_part()
 
     def finish(self) -> dict[str, Outcome]:
@@ -223,6 +215,17 @@ class FanOut:
             return self._pace()
 
     # -- below, the condition is held where lanes are touched ----------------------------------------------
+
+    def _next_length(self) -> int:
+        """Bytes of the next part. Raises SourceError when S3 takes no more."""
+        if self._parts == MAX_PARTS:
+            raise SourceError(
+                f"The object {self._key} is larger than S3 holds",
+                expected=f"at most {MAX_PARTS} parts and {human_bytes(MAX_OBJECT)}",
+                found=f"more than {human_bytes(self._written)}",
+                do="split the source: several sources of one database's schemas, or of several directories",
+            )
+        return part_length(self._parts + 1, self._part_size)
 
     def _take(self) -> memoryview:
         """What was written since the last part: the very bytes, shared by all lanes, never copied again."""
@@ -287,7 +290,7 @@ class FanOut:
                         lane.region,
                         f"at most {allowed:.0f} s of waiting for it alone",
                         f"it alone kept the source waiting for {lane.drag_seconds:.0f} s, "
-                        f"{lane.sent_bytes} bytes sent",
+                        f"{lane.sent_bytes} bytes sent{_limited(lane)}",
                     )
                 )
 
@@ -325,6 +328,10 @@ def _left_behind(region: str, expected: str, found: str) -> RegionUnavailable:
         found=found,
         do="nothing now: the copy is completed by healing; look at the region if it comes again",
     )
+
+
+def _limited(lane: Lane) -> str:
+    return ", slowed by its own bandwidth limit; healing copies at that pace" if lane.limited else ""
 
 
 def _reason(failure: TidewatchError | None) -> str:

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from tidewatch.backup import messages, records
-from tidewatch.backup.commit import place_manifest
+from tidewatch.backup.commit import store_manifest
 from tidewatch.backup.context import BackupContext
 from tidewatch.backup.lock import backup_lock
-from tidewatch.backup.prove import prove_object, retain_until
+from tidewatch.backup.probe import learn
+from tidewatch.backup.prove import onwards, own_mode, prove_object, require_fit, retain_until
 from tidewatch.core.canonical import sha256_hex
 from tidewatch.core.database import Connection
 from tidewatch.core.errors import (
@@ -25,11 +26,15 @@ from tidewatch.core.errors import (
     IntegrityError,
     NotFound,
     ObjectMissing,
+    RegionMisconfigured,
+    RegionRefused,
     RegionUnavailable,
     TidewatchError,
 )
-from tidewatch.core.objectstore import Multipart
+from tidewatch.core.objectstore import Multipart, Stored
+from tidewatch.core.parts import part_length
 from tidewatch.core.regions import Region, check_residency
+from tidewatch.core.writeonce import uncover
 from tidewatch.evidence import ledger
 from tidewatch.notices import outbox
 from tidewatch.notices.notice import Notice
@@ -78,6 +83,7 @@ def heal(ctx: BackupContext, backup_id: str) -> Healed:
     can give the signed manifest. What a target refuses is a problem of that target, not an error.
     """
     with backup_lock(ctx, backup_id) as conn:
+        learn(ctx, conn)
         row = catalogue.get(conn, backup_id)
         if row.status not in _WITH_MANIFEST:
             raise NotFound(
@@ -145,6 +151,7 @@ def _manifest_from(ctx: BackupContext, row: Backup, origins: Sequence[Region]) -
 def _heal_region(work: _Work, target: Region) -> None:
     ctx, manifest, began = work.ctx, work.manifest, work.ctx.now()
     _require_allowed(ctx, manifest, target)
+    require_fit(target, onwards(ctx.clock, manifest.ended_at))
     until = retain_until(target, manifest.ended_at or manifest.started_at, began)
     answers: list[ReadBack] = []
     used: set[str] = set()
@@ -156,13 +163,19 @@ def _heal_region(work: _Work, target: Region) -> None:
         # What was read back in full before, and only its manifest is missing, is not downloaded again.
         answer = _there_already(ctx, target, entry, key, until, "checksum" if key in proved else "full")
         if answer is None:
-            used.add(_transfer(work, target, entry, key))
-            answer = prove_object(target, entry, key, until, target.config.read_back, ctx.clock)
+            origin, version = _transfer(work, target, entry, key)
+            used.add(origin)
+            mode = own_mode(target, entry)
+            answer = prove_object(target, entry, key, until, mode, ctx.clock, version, ctx.progress)
         if not answer.ok:
             raise _wrong_under_key(work, target, key, answer.problem or "it differs")
         answers.append(answer)
         ctx.progress(f"{manifest.source}: {entry.name} is whole in {target.name}")
-    placed = place_manifest(ctx, target, manifest, work.signed, until)
+    try:
+        placed = store_manifest(ctx, target, manifest, work.signed, until)
+    except AlreadyExists as error:
+        key = BackupPath(target.config.prefix, manifest.source, manifest.backup_id).manifest_key
+        raise _wrong_under_key(work, target, key, f"{error.what} ({error.found})") from error
     if placed.sha256 not in (None, sha256_hex(work.signed)):
         raise _wrong_under_key(work, target, placed.object_key, placed.error or "another manifest")
     if placed.state != "verified":
@@ -172,8 +185,8 @@ def _heal_region(work: _Work, target: Region) -> None:
             found=placed.error or "no answer",
             do="healing tries again",
         )
-    origin = ", ".join(sorted(used)) or target.name
-    _record_healed(work, target, answers, placed, origin, began)
+    origins = ", ".join(sorted(used)) or target.name
+    _record_healed(work, target, answers, placed, origins, began)
 
 
 def _require_allowed(ctx: BackupContext, manifest: Manifest, target: Region) -> None:
@@ -186,23 +199,39 @@ def _require_allowed(ctx: BackupContext, manifest: Manifest, target: Region) -> 
 def _there_already(
     ctx: BackupContext, target: Region, entry: ObjectEntry, key: str, until: datetime, mode: Mode
 ) -> ReadBack | None:
-    """The proof of an object that a killed run or a lost answer left in the target; None when there is
-    none.
+    """The proof of an object that a killed run or a lost answer left in the target, also one that a delete
+    marker hides; None when there is none.
     """
     try:
         target.store.head(key)
     except ObjectMissing:
-        return None
-    return prove_object(target, entry, key, until, mode, ctx.clock)
+        if not _uncovered(ctx, target, key):
+            return None
+    return prove_object(target, entry, key, until, mode, ctx.clock, progress=ctx.progress)
 
 
-def _transfer(work: _Work, target: Region, entry: ObjectEntry, key: str) -> str:
-    """Copy one object from the first origin that has the right bytes; returns that region's name."""
+def _uncovered(ctx: BackupContext, target: Region, key: str) -> bool:
+    """Whether something came to light under delete markers. A store that cannot list versions gets the object
+    anew."""
+    try:
+        found = uncover(target.store, key) is not None
+    except (RegionMisconfigured, RegionRefused):
+        return False
+    if found:
+        ctx.progress(
+            f"{target.name}: a delete marker lay on {key}; it is removed. Find out who deletes there"
+        )
+    return found
+
+
+def _transfer(work: _Work, target: Region, entry: ObjectEntry, key: str) -> tuple[str, str | None]:
+    """Copy one object from the first origin that has the right bytes; returns that region's name and the
+    version written, None when somebody else wrote it."""
     found: list[str] = []
     for origin in [o for o in work.origins if o.name != target.name]:
         source_key = region_key(origin.config.prefix, entry.key)
         try:
-            _copy(origin, source_key, target, key, entry)
+            version = _copy(origin, source_key, target, key, entry)
         except _WrongBytes as error:
             found.append(f"{origin.name}: {error}")
             _mark_damaged(work, origin, source_key, str(error))
@@ -212,7 +241,7 @@ def _transfer(work: _Work, target: Region, entry: ObjectEntry, key: str) -> str:
         except _OriginGone as error:
             found.append(f"{origin.name}: {error}")
         else:
-            return origin.name
+            return origin.name, version
     raise RegionUnavailable(
         f"No region gives the right bytes of {entry.key}",
         expected=f"SHA-256 {entry.cipher_sha256}",
@@ -233,8 +262,9 @@ class _OriginGone(Exception):
     """An origin stopped answering."""
 
 
-def _copy(origin: Region, source_key: str, target: Region, key: str, entry: ObjectEntry) -> None:
-    """Stream, hash, and complete only what is right. Memory: two parts."""
+def _copy(origin: Region, source_key: str, target: Region, key: str, entry: ObjectEntry) -> str | None:
+    """Stream, hash, and complete only what is right; the version written. Memory: two parts."""
+    stored: Stored | None = None
     part_size = entry.part_size or max(entry.cipher_size, 1)
     upload: Multipart | None = None
     digest = hashlib.sha256()
@@ -253,27 +283,29 @@ def _copy(origin: Region, source_key: str, target: Region, key: str, entry: Obje
         last = held or b""
         with contextlib.suppress(AlreadyExists):  # somebody's lost answer; reading back decides
             if upload is None and entry.part_size is None:
-                target.store.put(key, last, if_absent=True)
+                stored = target.store.put(key, last, if_absent=True)
             else:
                 upload = upload or target.store.multipart(key)
                 upload.part(number + 1, last, hashlib.sha256(last).digest())
-                upload.complete(if_absent=True)
+                stored = upload.complete(if_absent=True)
         upload = None
     finally:
         if upload is not None:
             with contextlib.suppress(TidewatchError):
                 upload.abort()
+    return stored.version_id if stored is not None else None
 
 
-def _parts(origin: Region, key: str, size: int) -> Iterator[bytes]:
+def _parts(origin: Region, key: str, first: int) -> Iterator[bytes]:
     """The object cut as it was uploaded, so that the target's checksum of parts is the same too."""
-    buffer = bytearray()
+    buffer, number = bytearray(), 1
     try:
         for chunk in origin.store.get(key):
             buffer += chunk
-            while len(buffer) >= size:
+            while len(buffer) >= (size := part_length(number, first)):
                 yield bytes(buffer[:size])
                 del buffer[:size]
+                number += 1
     except ObjectMissing as error:
         # A word of its own: the target, too, can say that something is missing.
         raise _OriginLost from error

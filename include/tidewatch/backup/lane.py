@@ -71,7 +71,7 @@ class Lane:
         self._monotonic = monotonic
         self._queue: deque[Job] = deque()
         self._busy = False
-        self._moved_at = monotonic()
+        self._moved_at, self._held_back = monotonic(), store.held_back()
         self._multipart: Multipart | None = None
         self._thread = threading.Thread(target=self._run, name=f"lane-{region}", daemon=True)
         self._thread.start()
@@ -91,18 +91,27 @@ class Lane:
     def queued(self) -> int:
         return len(self._queue)
 
+    @property
+    def limited(self) -> bool:
+        """Whether our own bandwidth limit holds the region back."""
+        return self._store.held_back() > 0
+
     def stalled_for(self) -> float:
-        """Seconds since anything was finished here, 0 when there is nothing to do."""
+        """Seconds without an answer since anything was finished here, 0 when there is nothing to do."""
         if self.state != "open" or (not self._queue and not self._busy):
             return 0.0
-        return self._monotonic() - self._moved_at
+        # Time in which our own bandwidth limit kept the request waiting is no silence of the region.
+        return self._monotonic() - self._moved_at - (self._store.held_back() - self._held_back)
 
     def offer(self, job: Job) -> None:
         """Queue a job; the caller has checked `has_room`."""
         if self.idle:
-            self._moved_at = self._monotonic()
+            self._moved()
         self._queue.append(job)
         self._changed.notify_all()
+
+    def _moved(self) -> None:
+        self._moved_at, self._held_back = self._monotonic(), self._store.held_back()
 
     def drop(self, failure: TidewatchError) -> None:
         """Leave this region behind. Its thread aborts the upload as soon as the request it is in returns."""
@@ -154,7 +163,7 @@ class Lane:
         """Note what was done; True when the object is complete or the lane was dropped meanwhile."""
         with self._changed:
             self._busy = False
-            self._moved_at = self._monotonic()
+            self._moved()
             if isinstance(job, Part | Whole):
                 self.sent_bytes += len(job.body)
             if stored is not None and self.state == "open":

@@ -1,54 +1,31 @@
-"""Tries what each region really does, with tiny objects under `<prefix>/probes/<yyyy-mm-dd>/`.
+"""Tries what each region really does, keeps the answers, and hands them to those who write to the region.
 
-One object a day and region stays behind, `locked`: it is locked for an hour, since that is how to see
-whether a lock holds. Everything else that a probe writes is deleted by it. What a region lacks of the
-required answers is told as a notice; what it lacks of the others is made up for by setting retention
-afterwards and reading back.
+The questions are those of `questions`. What a region lacks of the required answers is told as a notice, and
+the region gets no copies until a later probe finds it repaired; what it lacks of the others is made up for by
+listing before and after writing, by setting retention afterwards, by reading back in full.
 """
 
 import contextlib
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any
 
 from tidewatch.backup import messages, records
+from tidewatch.backup.asking import Answer
 from tidewatch.backup.context import BackupContext
-from tidewatch.core.canonical import sha256_hex
+from tidewatch.backup.questions import ask_everything
 from tidewatch.core.clock import require_utc
-from tidewatch.core.errors import (
-    AlreadyExists,
-    IntegrityError,
-    ObjectMissing,
-    RegionError,
-    RegionRefused,
-    RegionUnavailable,
-    TidewatchError,
-)
-from tidewatch.core.objectstore import Head
+from tidewatch.core.database import Connection, try_lock
 from tidewatch.core.regions import Region
+from tidewatch.core.traits import UNKNOWN, StoreTraits, is_fresh, read_traits
 from tidewatch.evidence import ledger, schemas
 from tidewatch.notices import outbox
 from tidewatch.vault import catalogue
 from tidewatch.vault.manifest import RunRef
 
-LOCK = timedelta(hours=1)
-SKEW_ALLOWED_SECONDS = 300.0
-"""Signatures of requests stop working at 15 minutes; retention is counted by the store's clock."""
-_BODY = b"Tidewatch probes whether this store keeps what it promises.\n"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One question to a region. `ok` None: it could not be asked."""
-
-    question: str
-    answer: str
-    ok: bool | None
-    required: bool
-    detail: str = ""
+_UNANSWERED = ("reachable", "probe finished")
+"""Said of a region that does not answer; that is no trait of its store."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +33,12 @@ class ProbeReport:
     """What a region does. `usable`: every required answer is as it must be."""
 
     region: str
+    place: str
+    """Endpoint and bucket: the answers are those of this place only."""
     started_at: datetime
     ended_at: datetime
     answers: tuple[Answer, ...]
+    traits: StoreTraits
 
     @property
     def usable(self) -> bool:
@@ -74,40 +54,65 @@ class ProbeReport:
         return {"region": self.region, "usable": self.usable, "lacking": self.lacking}
 
     def to_json(self) -> dict[str, Any]:
-        """JSON types."""
+        """JSON types, for the catalogue and `--json`."""
         return {
             "region": self.region,
+            "place": self.place,
             "started_at": self.started_at.isoformat(),
             "ended_at": self.ended_at.isoformat(),
             "usable": self.usable,
             "answers": [asdict(a) for a in self.answers],
+            "traits": self.traits.to_json(),
         }
 
 
 def probe(region: Region, now: datetime) -> ProbeReport:
     """Ask everything. Never raises for what the region does: a region that does not answer is an answer."""
-    from botocore.exceptions import BotoCoreError, ClientError
+    asked = ask_everything(region, require_utc(now), region.config.prefix)
+    traits = StoreTraits(
+        asked.conditional_put,
+        asked.conditional_complete,
+        asked.sha256_put,
+        asked.sha256_parts,
+        tuple(
+            a.question
+            for a in asked.answers
+            if a.required and a.ok is False and a.question not in _UNANSWERED
+        ),
+    )
+    answers = tuple(asked.answers)
+    return ProbeReport(region.name, _place(region), require_utc(now), asked.now(), answers, traits)
 
-    began = time.monotonic()
-    now = require_utc(now)
-    answers: list[Answer] = []
-    try:
-        facts = region.store.describe()
-        answers.append(Answer("reachable", "yes", True, True))
-        answers.append(_yes_no("bucket exists", facts.exists, True))
-        answers.append(_yes_no("versioning", facts.versioning, True))
-        answers.append(_yes_no("object lock", facts.object_lock, True))
-        if facts.exists:
-            folder = f"{region.config.prefix}/probes/{now:%Y-%m-%d}"
-            answers.append(_clock(region, f"{folder}/clock", now, began))
-            answers += _writes(region, folder, now, began)
-    except TidewatchError as error:
-        question = "probe finished" if answers else "reachable"
-        answers.append(Answer(question, "no", False, True, f"{error.what} ({error.found})"))
-    except (BotoCoreError, ClientError) as error:  # of the calls that go past our own store
-        answers.append(Answer("probe finished", "no", False, True, type(error).__name__))
-    ended = now + timedelta(seconds=time.monotonic() - began)
-    return ProbeReport(region.name, now, ended, tuple(answers))
+
+def _place(region: Region) -> str:
+    return f"{region.endpoint_url or 'AWS ' + region.address.region_name}/{region.config.bucket}"
+
+
+def learn(ctx: BackupContext, conn: Connection) -> None:
+    """Tell every region's store what the latest probe found. The caller ends the transaction."""
+    for region in ctx.regions:
+        region.store.traits = _known(ctx, conn, region) or UNKNOWN
+
+
+def _known(ctx: BackupContext, conn: Connection, region: Region) -> StoreTraits | None:
+    """What the latest probe found; one that is old, or of another place, says nothing."""
+    latest = catalogue.latest_probe(conn, region.name)
+    if latest is None or not is_fresh(latest.at, ctx.now()) or latest.report.get("place") != _place(region):
+        return None
+    return read_traits(latest.report.get("traits"))
+
+
+def probe_what_is_unknown(
+    ctx: BackupContext, regions: Sequence[Region] | None = None, run: RunRef | None = None
+) -> None:
+    """Probe and record those of `regions` (all by default) without a fresh probe, and those that were found
+    unfit: they may be repaired. A region that another process probes now is left to it."""
+    for region in ctx.regions if regions is None else regions:
+        with contextlib.closing(ctx.connect()) as conn:
+            known = _known(ctx, conn, region)
+            conn.commit()
+            if (known is None or known.unfit) and try_lock(conn, f"tidewatch.probe.{region.name}"):
+                probe_and_record(ctx, region, run)
 
 
 def record_probe(ctx: BackupContext, report: ProbeReport, run: RunRef | None = None) -> None:
@@ -148,160 +153,3 @@ def probe_regions(
     """Probe the regions (all by default) one after the other and record each. Raises NotFound for a name."""
     regions = ctx.regions if names is None else [ctx.region(n) for n in names]
     return [probe_and_record(ctx, region, run) for region in regions]
-
-
-# -- the questions -----------------------------------------------------------------------------------------
-
-
-def _yes_no(question: str, value: bool, required: bool, detail: str = "") -> Answer:
-    return Answer(question, "yes" if value else "no", value, required, detail)
-
-
-def _clock(region: Region, key: str, now: datetime, began: float) -> Answer:
-    """By the Date header; a store that sends none shows its clock by when it says an object was written."""
-    reply = region.store.client.head_bucket(Bucket=region.config.bucket)
-    stamp = reply["ResponseMetadata"]["HTTPHeaders"].get("date")
-    here = now + timedelta(seconds=time.monotonic() - began)
-    if stamp is not None:
-        there = parsedate_to_datetime(stamp)
-    else:
-        stored = region.store.put(key, _BODY, if_absent=False)
-        there = region.store.head(key, stored.version_id).last_modified or here
-        region.store.delete(key, stored.version_id)
-    skew = (require_utc(there) - here).total_seconds()
-    return Answer(
-        "clock",
-        f"{skew:+.0f} s",
-        abs(skew) <= SKEW_ALLOWED_SECONDS,
-        True,
-        f"store minus us; at most {SKEW_ALLOWED_SECONDS:.0f} s either way",
-    )
-
-
-def _writes(region: Region, folder: str, now: datetime, began: float) -> list[Answer]:
-    key = f"{folder}/locked"
-    kept = _make_locked(region, key, now)
-    head = region.store.head(key)
-    answers = [_checksums(head)]
-    if kept is not None:
-        answers.append(kept)
-    answers.append(_conditional(region, key))
-    answers += _undeletable(region, key, head, now + timedelta(seconds=time.monotonic() - began))
-    answers.append(_wrong_checksum(region, f"{folder}/checksum"))
-    return answers
-
-
-def _make_locked(region: Region, key: str, now: datetime) -> Answer | None:
-    """Today's object, made by a multipart upload that asks for a lock. None when it is there already."""
-    question = "lock headers kept at multipart"
-    try:
-        region.store.head(key)
-        return None
-    except ObjectMissing:
-        pass
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    client, bucket = region.store.client, region.config.bucket
-    until = (now + LOCK).replace(microsecond=0)
-    try:
-        upload = client.create_multipart_upload(
-            Bucket=bucket, Key=key, ObjectLockMode=region.config.lock_mode, ObjectLockRetainUntilDate=until
-        )["UploadId"]
-        part = client.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=1, Body=_BODY)
-        client.complete_multipart_upload(
-            Bucket=bucket,
-            Key=key,
-            UploadId=upload,
-            MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]},
-        )
-    except (ClientError, BotoCoreError) as error:
-        with contextlib.suppress(AlreadyExists):
-            region.store.put(key, _BODY, if_absent=True)
-        return Answer(
-            question, "refused", False, False, f"{type(error).__name__}; retention is set afterwards"
-        )
-    head = region.store.head(key)
-    kept = head.lock_mode is not None and head.retain_until is not None
-    return _yes_no(question, kept, False, "" if kept else "retention is set after the upload and read back")
-
-
-def _checksums(head: Head) -> Answer:
-    # A multipart upload without checksums of ours: what the store computes by itself.
-    kind = "SHA-256" if head.checksum_sha256 else "ETag only"
-    return Answer("checksums", kind, True, False, "full read-back does not rely on them")
-
-
-def _conditional(region: Region, key: str) -> Answer:
-    question = "conditional writes"
-    try:
-        stored = region.store.put(key, _BODY, if_absent=True)
-    except AlreadyExists:
-        return Answer(question, "honoured", True, False)
-    except RegionUnavailable:
-        raise
-    except RegionError as error:
-        return Answer(question, "refused", False, False, error.found)
-    if stored.version_id is not None:
-        with contextlib.suppress(RegionError):
-            region.store.delete(key, stored.version_id)
-    return Answer(question, "ignored", False, False, "manifests are compared after writing instead")
-
-
-def _undeletable(region: Region, key: str, head: Head, now: datetime) -> list[Answer]:
-    settable = "lock can be set"
-    until = (now + LOCK).replace(microsecond=0)
-    if head.lock_mode is None or head.retain_until is None or head.retain_until <= now + LOCK / 2:
-        try:
-            region.store.set_retention(key, head.version_id, head.lock_mode or region.config.lock_mode, until)
-        except RegionUnavailable:
-            raise
-        except RegionError as error:
-            return [
-                Answer(settable, "no", False, True, error.found),
-                Answer("locked version undeletable", "not asked", None, True, "there is no lock to try"),
-            ]
-    shown = region.store.head(key, head.version_id)
-    answers = [
-        _yes_no(
-            settable,
-            shown.lock_mode is not None and shown.retain_until is not None,
-            True,
-            f"{shown.lock_mode} until {shown.retain_until}",
-        )
-    ]
-    try:
-        region.store.delete(key, head.version_id)
-    except RegionRefused:
-        return [*answers, Answer("locked version undeletable", "yes", True, True)]
-    except RegionUnavailable:
-        raise
-    except RegionError as error:
-        gone = _is_gone(region, key, head.version_id)
-        return [*answers, _yes_no("locked version undeletable", not gone, True, error.found)]
-    gone = _is_gone(region, key, head.version_id)
-    detail = "the store deleted a locked version" if gone else "the store said yes and kept it"
-    return [*answers, _yes_no("locked version undeletable", not gone, True, detail)]
-
-
-def _is_gone(region: Region, key: str, version_id: str | None) -> bool:
-    try:
-        region.store.head(key, version_id)
-    except ObjectMissing:
-        return True
-    return False
-
-
-def _wrong_checksum(region: Region, key: str) -> Answer:
-    question = "wrong checksum rejected"
-    wrong = bytes.fromhex(sha256_hex(_BODY + b"other"))
-    try:
-        stored = region.store.put(key, _BODY, sha256=wrong, if_absent=False)
-    except IntegrityError:
-        return Answer(question, "yes", True, False)
-    except RegionUnavailable:
-        raise
-    except RegionError as error:
-        return Answer(question, "yes", True, False, error.found)
-    with contextlib.suppress(RegionError):
-        region.store.delete(key, stored.version_id)
-    return Answer(question, "no", False, False, "every object is read back and hashed instead")

@@ -27,6 +27,8 @@ from tidewatch.backup.keys.recipients import notice_change
 from tidewatch.backup.known import reusable
 from tidewatch.backup.lock import source_lock
 from tidewatch.backup.plan import PlannedSource
+from tidewatch.backup.probe import learn
+from tidewatch.backup.prove import unfit
 from tidewatch.backup.upload import Uploader
 from tidewatch.core.database import Connection
 from tidewatch.core.errors import TidewatchError
@@ -79,6 +81,7 @@ def stage(ctx: BackupContext, source: str, run: RunRef, *, schedule: str | None 
         announce(ctx.connect, messages.source_failed(source, run, error), ctx.now(), ctx.progress)
         raise
     with source_lock(ctx, source) as conn:
+        learn(ctx, conn)
         found = catalogue.find(conn, source, run.run_id)
         if found is not None and found.status != "staging":
             conn.commit()
@@ -123,7 +126,9 @@ def _attempt(
         conn.execute("select 1")
         conn.commit()
 
-    uploader = Uploader(ctx, source.name, backup_id, planned.regions, alive)
+    uploader = Uploader(ctx, source.name, backup_id, planned.regions, alive, dropped=unfit(planned.regions))
+    for reason in uploader.dropped.values():
+        ctx.progress(f"{source.name}: {reason}")
     if isinstance(source, PostgresSource):
         captured = capture_postgres(ctx, source, uploader)
     else:

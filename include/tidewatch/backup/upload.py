@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tidewatch.backup.context import BackupContext
-from tidewatch.backup.fanout import FanOut, Pace, Uploaded, part_size_for
+from tidewatch.backup.fanout import FanOut, Pace, Uploaded
 from tidewatch.core.errors import RegionUnavailable
+from tidewatch.core.parts import first_size
 from tidewatch.core.regions import Region
 from tidewatch.vault.catalogue import Copy
 from tidewatch.vault.envelope import Reader, seal
@@ -66,7 +67,7 @@ class Uploader:
         keys = {
             r.name: BackupPath(r.config.prefix, self.source, self.backup_id).object_key(name) for r in live
         }
-        part_size = part_size_for(expected_bytes, tuning.part_size)
+        part_size = first_size(expected_bytes, tuning.part_size)
         with FanOut(
             live,
             keys,

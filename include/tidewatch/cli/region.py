@@ -9,7 +9,8 @@ from tidewatch.core.clock import utc_now
 from tidewatch.core.connections import from_environment
 
 if TYPE_CHECKING:
-    from tidewatch.backup.probe import Answer, ProbeReport
+    from tidewatch.backup.asking import Answer
+    from tidewatch.backup.probe import ProbeReport
 
 app = typer.Typer(
     no_args_is_help=True,

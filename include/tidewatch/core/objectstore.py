@@ -10,13 +10,15 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from tidewatch.core import payload
+from tidewatch.core.bandwidth import Limiter
 from tidewatch.core.clock import require_utc
 from tidewatch.core.errors import (
     AlreadyExists,
@@ -27,18 +29,20 @@ from tidewatch.core.errors import (
     RegionRefused,
     RegionUnavailable,
 )
+from tidewatch.core.multipart import Bytes
+from tidewatch.core.multipart import Multipart as Multipart
+from tidewatch.core.multipart import Stored as Stored
 from tidewatch.core.s3errors import NO_BUCKET, broken, translate
+from tidewatch.core.traits import UNKNOWN
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import (
-        CompletedPartTypeDef,
         GetObjectOutputTypeDef,
         ListObjectsV2OutputTypeDef,
     )
 
 T = TypeVar("T")
-Bytes = bytes | bytearray | memoryview
 CHUNK = 1 << 20
 ATTEMPTS = 5
 _MAX_WAIT_S = 20.0
@@ -60,14 +64,6 @@ class Address:
     fault: ConfigError | None = field(default=None, repr=False)
     """Why there is no way to the store: every request raises it, so that one region's configuration is a
     matter of this region alone."""
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A finished write. `version_id` is None on a bucket without versioning."""
-
-    version_id: str | None
-    etag: str
 
 
 @dataclass(frozen=True)
@@ -127,10 +123,18 @@ class BucketFacts:
 class ObjectStore:
     """The bucket `bucket` at `address`, called `region` in messages. Safe to share between threads."""
 
-    def __init__(self, region: str, address: Address, bucket: str) -> None:
+    def __init__(self, region: str, address: Address, bucket: str, limiter: Limiter | None = None) -> None:
         self.region = region
         self.bucket = bucket
+        self.traits = UNKNOWN
+        """What the store was last found to do; set by whoever reads the probes (`backup.probe.learn`)."""
+        self.limiter = limiter
+        """What every byte to and from the store waits for; None without a limit."""
         self._address = address
+
+    def held_back(self) -> float:
+        """Seconds in which our own bandwidth limit kept requests waiting, since the beginning."""
+        return self.limiter.held_back() if self.limiter is not None else 0.0
 
     @cached_property
     def client(self) -> "S3Client":
@@ -156,7 +160,7 @@ class ObjectStore:
             s3={"addressing_style": "path" if a.endpoint_url else "auto"},
             max_pool_connections=16,
         )
-        return payload.client(
+        made = payload.client(
             endpoint_url=a.endpoint_url,
             region_name=a.region_name,
             aws_access_key_id=a.access_key,
@@ -165,61 +169,61 @@ class ObjectStore:
             verify=a.verify,
             config=config,
         )
+        made.meta.events.register("before-call.s3.PutObjectRetention", _md5_for_crc)
+        return made
 
     # -- writing ------------------------------------------------------------------------------------------
 
     def put(self, key: str, body: Bytes, *, sha256: bytes | None = None, if_absent: bool = True) -> Stored:
-        """Write `body` whole. With `if_absent`, raises AlreadyExists when the key is taken.
+        """Write `body` whole. With `if_absent`, raises AlreadyExists when the key is taken, as far as the
+        store honours conditions; where that matters use `writeonce.write_once`.
 
         `sha256` is the raw 32-byte digest when the caller has it already; the store checks it.
         """
         digest = sha256 or hashlib.sha256(body).digest()
-        checksum = base64.b64encode(digest).decode()
-        condition: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
+        extra: dict[str, Any] = {}
+        if if_absent and self.traits.conditional_put != "refused":
+            extra["IfNoneMatch"] = "*"
+        if self.traits.sha256_put != "refused":
+            extra["ChecksumSHA256"] = base64.b64encode(digest).decode()
         tries = 0
 
         def write() -> Stored:
             nonlocal tries
             tries += 1
-            reply = self.client.put_object(
-                Bucket=self.bucket,
-                Key=key,
-                Body=payload.body(body, digest),
-                ChecksumSHA256=checksum,
-                **condition,
-            )
+            content = payload.body(body, digest, self.limiter)
+            reply = self.client.put_object(Bucket=self.bucket, Key=key, Body=content, **extra)
             return Stored(reply.get("VersionId"), reply["ETag"])
 
         try:
-            return self._call("write", key, write)
+            return self.call("write", key, write)
         except AlreadyExists:
             # An earlier try of this very call may have been stored although its answer was lost.
-            if tries > 1 and (done := self._same(key, len(body), digest)) is not None:
+            if tries > 1 and (done := self.same(key, body)) is not None:
                 return done
             raise
 
-    def _same(self, key: str, size: int, digest: bytes) -> Stored | None:
-        """What is under `key`, when it is these very bytes."""
+    def same(self, key: str, body: Bytes) -> Stored | None:
+        """What is under `key`, when it is these very bytes. Raises ObjectMissing."""
         head = self.head(key)
-        if head.size != size or hashlib.sha256(self.read(key, head.version_id)).digest() != digest:
+        if head.size != len(body) or self.digest(key, head.version_id)[0] != hashlib.sha256(body).hexdigest():
             return None
         return Stored(head.version_id, head.etag)
 
-    def multipart(self, key: str) -> "Multipart":
+    def multipart(self, key: str) -> Multipart:
         """Begin an upload in parts; nothing is visible under `key` before `complete`."""
-        upload_id = self._call(
+        checksum: Any = {} if self.traits.sha256_parts == "refused" else {"ChecksumAlgorithm": "SHA256"}
+        upload_id = self.call(
             "begin",
             key,
-            lambda: self.client.create_multipart_upload(
-                Bucket=self.bucket, Key=key, ChecksumAlgorithm="SHA256"
-            )["UploadId"],
+            lambda: self.client.create_multipart_upload(Bucket=self.bucket, Key=key, **checksum)["UploadId"],
         )
         return Multipart(self, key, upload_id)
 
     def abort_multipart(self, key: str, upload_id: str) -> None:
         """Forget an unfinished upload and its parts. Raises RegionError; one that is gone is no error."""
         with contextlib.suppress(ObjectMissing):
-            self._call(
+            self.call(
                 "abort",
                 key,
                 lambda: self.client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload_id),
@@ -234,7 +238,7 @@ class ObjectStore:
         if end.microsecond:
             end = end.replace(microsecond=0) + timedelta(seconds=1)
         retention: Any = {"Mode": mode, "RetainUntilDate": end}
-        self._call(
+        self.call(
             "lock",
             key,
             lambda: self.client.put_object_retention(
@@ -245,7 +249,7 @@ class ObjectStore:
     def delete(self, key: str, version_id: str | None = None) -> None:
         """Delete one version (or set a delete marker without `version_id`). A locked version raises
         RegionRefused."""
-        self._call(
+        self.call(
             "delete",
             key,
             lambda: self.client.delete_object(Bucket=self.bucket, Key=key, **_version(version_id)),
@@ -259,7 +263,7 @@ class ObjectStore:
         if self._address.region_name != "us-east-1":
             place = {"CreateBucketConfiguration": {"LocationConstraint": self._address.region_name}}
         try:
-            self._call(
+            self.call(
                 "create",
                 "",
                 lambda: self.client.create_bucket(
@@ -275,7 +279,7 @@ class ObjectStore:
     def get(self, key: str, version_id: str | None = None) -> Iterator[bytes]:
         """The object's bytes in chunks of up to 1 MiB. A connection that breaks midway raises
         RegionUnavailable: the caller decides whether to begin again."""
-        yield from self._chunks(key, self._call("read", key, partial(self._open, key, version_id)))
+        yield from self._chunks(key, self.call("read", key, partial(self._open, key, version_id)))
 
     def _open(self, key: str, version_id: str | None) -> "GetObjectOutputTypeDef":
         return self.client.get_object(Bucket=self.bucket, Key=key, **_version(version_id))
@@ -286,7 +290,12 @@ class ObjectStore:
 
         body = reply["Body"]
         try:
-            yield from body.iter_chunks(CHUNK)
+            if self.limiter is None:
+                yield from body.iter_chunks(CHUNK)
+                return
+            while chunk := body.read(self.limiter.block()):
+                self.limiter.take(len(chunk))
+                yield chunk
         except (BotoCoreError, HTTPError, OSError) as error:
             raise broken(self.region, self.bucket, "read", key, error) from error
         finally:
@@ -294,7 +303,7 @@ class ObjectStore:
 
     def read(self, key: str, version_id: str | None = None) -> bytes:
         """A small object whole (manifests, probes)."""
-        return self._call("read", key, lambda: b"".join(self._chunks(key, self._open(key, version_id))))
+        return self.call("read", key, lambda: b"".join(self._chunks(key, self._open(key, version_id))))
 
     def digest(self, key: str, version_id: str | None = None) -> tuple[str, int]:
         """SHA-256 (hex) and size of what `read` would give, in the memory of one chunk."""
@@ -306,11 +315,11 @@ class ObjectStore:
                 size += len(chunk)
             return sha256.hexdigest(), size
 
-        return self._call("read", key, hashed)
+        return self.call("read", key, hashed)
 
     def head(self, key: str, version_id: str | None = None) -> Head:
         """Raises ObjectMissing."""
-        reply = self._call(
+        reply = self.call(
             "look at",
             key,
             lambda: self.client.head_object(
@@ -332,7 +341,7 @@ class ObjectStore:
         token: str | None = None
         while True:
             page: Any = {"ContinuationToken": token} if token else {}
-            reply = self._call("list", prefix, partial(self._page, prefix, page))
+            reply = self.call("list", prefix, partial(self._page, prefix, page))
             for row in reply.get("Contents", []):
                 yield Listed(row["Key"], row["Size"], row["LastModified"])
             token = reply.get("NextContinuationToken")
@@ -349,7 +358,7 @@ class ObjectStore:
         first within a page. Raises RegionMisconfigured where a store cannot list versions."""
         marker: dict[str, Any] | None = {}
         while marker is not None:
-            rows, marker = self._call("list", prefix, partial(self._versions_page, prefix, marker))
+            rows, marker = self.call("list", prefix, partial(self._versions_page, prefix, marker))
             yield from rows
 
     def _versions_page(
@@ -372,7 +381,7 @@ class ObjectStore:
         """Every unfinished upload in parts under `prefix`, page by page, keys in order."""
         marker: dict[str, Any] | None = {}
         while marker is not None:
-            rows, marker = self._call("list", prefix, partial(self._uploads_page, prefix, marker))
+            rows, marker = self.call("list", prefix, partial(self._uploads_page, prefix, marker))
             yield from rows
 
     def _uploads_page(
@@ -398,14 +407,14 @@ class ObjectStore:
     def describe(self) -> BucketFacts:
         """Whether the bucket is there, versioned, and has object lock."""
         try:
-            self._call("look at", "", lambda: self.client.head_bucket(Bucket=self.bucket))
+            self.call("look at", "", lambda: self.client.head_bucket(Bucket=self.bucket))
         except RegionMisconfigured as error:
             if error.found != NO_BUCKET:
                 raise
             return BucketFacts(exists=False, versioning=False, object_lock=False)
-        versioning = self._call("look at", "", lambda: self.client.get_bucket_versioning(Bucket=self.bucket))
+        versioning = self.call("look at", "", lambda: self.client.get_bucket_versioning(Bucket=self.bucket))
         try:
-            lock = self._call(
+            lock = self.call(
                 "look at",
                 "",
                 lambda: self.client.get_object_lock_configuration(Bucket=self.bucket),
@@ -417,9 +426,23 @@ class ObjectStore:
             enabled = False  # stores answer "no configuration" with an error, some do not know the question
         return BucketFacts(True, versioning.get("Status") == "Enabled", enabled)
 
+    def told_time(self) -> datetime | None:
+        """The store's clock by the `Date` of an answer, to the second; None where it sends none."""
+        # Not a HEAD: its errors have no words.
+        reply = self.call("look at", "", lambda: self.client.list_objects_v2(Bucket=self.bucket, MaxKeys=1))
+        stamp = reply["ResponseMetadata"]["HTTPHeaders"].get("date", "")
+        try:
+            told = parsedate_to_datetime(stamp)
+        except (TypeError, ValueError):
+            return None
+        # HTTP knows no other zone; "-0000" is none to the parser.
+        return told.astimezone(UTC) if told.tzinfo else told.replace(tzinfo=UTC)
+
     # -- how calls fail -----------------------------------------------------------------------------------
 
-    def _call(self, verb: str, key: str, call: Callable[[], T]) -> T:
+    def call(self, verb: str, key: str, call: Callable[[], T]) -> T:
+        """Make a request that this class has no method for (`call` uses `client`): the same retries, the same
+        errors. `verb` is what it does to `key`, for the error text."""
         for attempt in Retrying(
             stop=stop_after_attempt(self._address.attempts),
             wait=wait_random_exponential(multiplier=0.2, max=_MAX_WAIT_S),
@@ -427,10 +450,11 @@ class ObjectStore:
             reraise=True,
         ):
             with attempt:
-                return self._once(verb, key, call)
+                return self.once(verb, key, call)
         raise AssertionError("tenacity either returns or raises")
 
-    def _once(self, verb: str, key: str, call: Callable[[], T]) -> T:
+    def once(self, verb: str, key: str, call: Callable[[], T]) -> T:
+        """`call` without retries."""
         from botocore.exceptions import BotoCoreError, ClientError
         from botocore.parsers import ResponseParserError
 
@@ -444,88 +468,12 @@ class ObjectStore:
             raise broken(self.region, self.bucket, verb, key, error) from error
 
 
-@dataclass(frozen=True)
-class _Sent:
-    size: int
-    etag: str
-    sha256: bytes
-
-
-class Multipart:
-    """An upload in parts. Parts may be sent from one thread at a time."""
-
-    def __init__(self, store: ObjectStore, key: str, upload_id: str) -> None:
-        self._store = store
-        self.key = key
-        self.upload_id = upload_id
-        self._parts: dict[int, _Sent] = {}
-
-    def part(self, number: int, body: Bytes, sha256: bytes) -> None:
-        """Send part `number` (from 1; all but the last at least 5 MiB). The store checks `sha256`."""
-        checksum = base64.b64encode(sha256).decode()
-        s = self._store
-        etag = s._call(
-            "write",
-            self.key,
-            lambda: s.client.upload_part(
-                Bucket=s.bucket,
-                Key=self.key,
-                UploadId=self.upload_id,
-                PartNumber=number,
-                Body=payload.body(body, sha256),
-                ChecksumSHA256=checksum,
-            )["ETag"],
-        )
-        self._parts[number] = _Sent(len(body), etag, sha256)
-
-    def complete(self, *, if_absent: bool = True) -> Stored:
-        """Make the object visible. With `if_absent`, raises AlreadyExists when the key is taken."""
-        s = self._store
-        condition: dict[str, Any] = {"IfNoneMatch": "*"} if if_absent else {}
-        parts: list[CompletedPartTypeDef] = [
-            {"PartNumber": n, "ETag": p.etag, "ChecksumSHA256": base64.b64encode(p.sha256).decode()}
-            for n, p in sorted(self._parts.items())
-        ]
-        tries = 0
-
-        def finish() -> Stored:
-            nonlocal tries
-            tries += 1
-            reply = s.client.complete_multipart_upload(
-                Bucket=s.bucket,
-                Key=self.key,
-                UploadId=self.upload_id,
-                MultipartUpload={"Parts": parts},
-                **condition,
-            )
-            return Stored(reply.get("VersionId"), reply["ETag"])
-
-        try:
-            return s._call("complete", self.key, finish)
-        except (AlreadyExists, ObjectMissing):
-            # An earlier try of this very call may have finished the upload although its answer was lost.
-            if tries > 1 and (done := self._finished()) is not None:
-                return done
-            raise
-
-    def _finished(self) -> Stored | None:
-        """What is under the key, when its size and (where the store tells one) its checksum are ours."""
-        try:
-            head = self._store.head(self.key)
-        except ObjectMissing:
-            return None
-        parts = [p for _, p in sorted(self._parts.items())]
-        digest = hashlib.sha256(b"".join(p.sha256 for p in parts)).digest()
-        ours = base64.b64encode(digest).decode()
-        theirs = (head.checksum_sha256 or ours).partition("-")[0]
-        if head.size != sum(p.size for p in parts) or theirs != ours:
-            return None
-        return Stored(head.version_id, head.etag)
-
-    def abort(self) -> None:
-        """Forget the parts. Raises RegionError; a second call is harmless."""
-        self._store.abort_multipart(self.key, self.upload_id)
-
-
 def _version(version_id: str | None) -> dict[str, Any]:
     return {"VersionId": version_id} if version_id is not None else {}
+
+
+def _md5_for_crc(params: dict[str, Any], **_: Any) -> None:
+    """S3 wants a checksum with this request. boto3 sends CRC32; all stores know the older Content-MD5."""
+    digest = hashlib.md5(params["body"], usedforsecurity=False).digest()
+    params["headers"]["Content-MD5"] = base64.b64encode(digest).decode()
+    params["context"].get("checksum", {}).pop("request_algorithm", None)

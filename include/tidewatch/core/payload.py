@@ -8,6 +8,8 @@ import threading
 from functools import cache
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from tidewatch.core.bandwidth import Limiter
+
 if TYPE_CHECKING:
     from boto3.session import Session
     from mypy_boto3_s3 import S3Client
@@ -20,8 +22,11 @@ _making = threading.Lock()
 class Payload:
     """Looks like an open file over `data`, without copying it. `sha256` is its digest, 32 bytes."""
 
-    def __init__(self, data: bytes | bytearray | memoryview, sha256: bytes) -> None:
+    def __init__(
+        self, data: bytes | bytearray | memoryview, sha256: bytes, limiter: Limiter | None = None
+    ) -> None:
         self.sha256 = sha256
+        self._limiter = limiter
         self._view = memoryview(data)
         self._at = 0
 
@@ -30,8 +35,10 @@ class Payload:
 
     def read(self, size: int = -1) -> memoryview:
         """The next megabyte, whatever `size`: every byte that leaves for a region passes here."""
-        block = self._view[self._at : self._at + _BLOCK]
+        block = self._view[self._at : self._at + (self._limiter.block() if self._limiter else _BLOCK)]
         self._at += len(block)
+        if self._limiter is not None:
+            self._limiter.take(len(block))
         return block
 
     def tell(self) -> int:
@@ -43,9 +50,9 @@ class Payload:
         return self._at
 
 
-def body(data: bytes | bytearray | memoryview, sha256: bytes) -> "IO[bytes]":
-    """`Payload` as what boto3's type stubs ask for."""
-    return cast("IO[bytes]", Payload(data, sha256))
+def body(data: bytes | bytearray | memoryview, sha256: bytes, limiter: Limiter | None = None) -> "IO[bytes]":
+    """`Payload` as what boto3's type stubs ask for; each step waits for `limiter`."""
+    return cast("IO[bytes]", Payload(data, sha256, limiter))
 
 
 def client(**settings: Any) -> "S3Client":

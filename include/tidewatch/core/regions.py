@@ -7,9 +7,11 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from tidewatch.core.bandwidth import BandwidthRule, limiter_of, schedule
 from tidewatch.core.config import Strict
 from tidewatch.core.connections import Resolver
-from tidewatch.core.errors import ConfigError, NotFound, RegionMisconfigured, ResidencyError
+from tidewatch.core.errors import ConfigError, RegionMisconfigured, ResidencyError
+from tidewatch.core.names import named
 from tidewatch.core.objectstore import Address, ObjectStore
 from tidewatch.core.s3address import s3_address
 
@@ -34,6 +36,10 @@ class RegionConfig(Strict):
     read_back: Literal["full", "checksum"] = "full"
     """`full` downloads and hashes every object again; `checksum` trusts the checksum the store recorded."""
     required: bool = True
+    bandwidth: tuple[BandwidthRule, ...] = ()
+    """Limits by the time of day; outside of them there is none."""
+    timezone: str = "UTC"
+    """Whose clock the times in `bandwidth` are told by."""
 
     @field_validator("prefix")
     @classmethod
@@ -41,6 +47,11 @@ class RegionConfig(Strict):
         if value.startswith("/") or value.endswith("/") or "//" in value or ".." in value.split("/"):
             raise ValueError("a prefix has no slash at either end, no empty part and no '..'")
         return value
+
+    @model_validator(mode="after")
+    def _limits(self) -> "RegionConfig":
+        schedule(self.bandwidth, self.timezone)
+        return self
 
 
 class RegionsFile(Strict):
@@ -65,15 +76,7 @@ class RegionsFile(Strict):
 
     def region(self, name: str) -> RegionConfig:
         """Raises NotFound naming the regions there are."""
-        for region in self.regions:
-            if region.name == name:
-                return region
-        raise NotFound(
-            f"There is no region {name}",
-            expected="one of " + ", ".join(r.name for r in self.regions),
-            found=name,
-            do="correct the name, or add the region to config/regions.yaml",
-        )
+        return named(self.regions, name, "region", "config/regions.yaml")
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,8 @@ class Region:
 
     @cached_property
     def store(self) -> ObjectStore:
-        return ObjectStore(self.name, self.address, self.config.bucket)
+        limiter = limiter_of(self.name, schedule(self.config.bandwidth, self.config.timezone))
+        return ObjectStore(self.name, self.address, self.config.bucket, limiter)
 
 
 def open_regions(file: RegionsFile, resolver: Resolver, *, strict: bool = True) -> list[Region]:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from tidewatch.core.config import ProjectPath, Strict
-from tidewatch.core.errors import NotFound
+from tidewatch.core.names import named
 
 
 class GateBand(Strict):
@@ -96,12 +96,4 @@ class SourcesFile(Strict):
 
     def source(self, name: str) -> PostgresSource | FilesSource:
         """Raises NotFound naming the sources there are."""
-        for source in self.sources:
-            if source.name == name:
-                return source
-        raise NotFound(
-            f"There is no source {name}",
-            expected="one of " + ", ".join(s.name for s in self.sources),
-            found=name,
-            do="correct the name, or add the source to config/sources.yaml",
-        )
+        return named(self.sources, name, "source", "config/sources.yaml")

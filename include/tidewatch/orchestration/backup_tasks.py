@@ -59,6 +59,7 @@ def stage(source: str) -> str:
 def _stage(source: str, run: backup.RunRef, schedule: str | None) -> backup.Staged:
     """A source that another run reads is left to it: this one ends clean and doubles nothing."""
     context = _context()
+    probing.probe_what_is_unknown(context, run=run)
     try:
         return backup.stage(context, source, run, schedule=schedule)
     except Busy as busy:
@@ -101,8 +102,10 @@ def find_degraded() -> list[str]:
 def heal(backup_id: str) -> dict[str, Any]:
     """Complete the copies of one backup."""
     get_current_context()["backup_id"] = backup_id  # type: ignore[typeddict-unknown-key]
+    context = _context()
+    probing.probe_what_is_unknown(context, run=_run_of(get_current_context()))
     try:
-        return asdict(healing.heal(_context(), backup_id))
+        return asdict(healing.heal(context, backup_id))
     except Busy as busy:  # another healer, or a person deciding: the next hour will do
         raise AirflowSkipException(str(busy)) from busy
 

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, ValidationError,
 from pydantic.dataclasses import dataclass
 
 from tidewatch.core.errors import IntegrityError, UnsupportedVersion
+from tidewatch.core.parts import count_parts
 from tidewatch.core.signing import KeyRing, SigningKey, Verifier
 from tidewatch.vault.facts import BigInt, Count, DatabaseFingerprint, Fact, Sha256, Utc
 from tidewatch.vault.filenames import decode_name
@@ -82,14 +83,14 @@ class ObjectEntry(Fact):
     cipher_sha256: Sha256
     """Of the stored bytes."""
     part_size: Annotated[int, Field(ge=1)] | None = None
-    """Bytes of each part but the last when it was uploaded in parts; None: one piece."""
+    """Bytes of the first part when it was uploaded in parts, see `core.parts`; None: one piece."""
     composite_sha256: Sha256 | None = None
     """For an upload in parts: SHA-256 over the parts' SHA-256 values, which is what stores report."""
 
     @property
     def parts(self) -> int:
         """Number of parts, 0 for an object stored in one piece."""
-        return -(-self.cipher_size // self.part_size) if self.part_size else 0
+        return count_parts(self.cipher_size, self.part_size) if self.part_size else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)

@@ -3,7 +3,8 @@
 `full` downloads the object and hashes it. `checksum` compares the SHA-256 that the store computed and
 recorded at upload (for an upload in parts: the SHA-256 over the parts' SHA-256 values); where the store
 recorded none, or the manifest has no such value, it falls back to `full` and says so in `mode`.
-Both look at one version only: size, checksum, lock and bytes belong together.
+Both look at one version only: size, checksum, lock and bytes belong together. It is the version that a reader
+without our catalogue would find: one that lies under a delete marker or a newer version is no copy.
 """
 
 import base64
@@ -49,14 +50,15 @@ def read_back(
     """Compare the object at `key` (full key) with `expected`, and its lock with the region's lock mode and
     `until`. `now` is written into the answer as `read_at`.
 
-    With `version_id`, that version is read; otherwise the current one. An object that is missing or differs
-    gives `ok=False` and every problem; a region that does not answer raises RegionError, since nothing is
-    known then.
+    What a reader finds under the key is read; with `version_id` it must be that version. An object that is
+    missing or differs gives `ok=False` and every problem; a region that does not answer raises RegionError,
+    since nothing is known then.
     """
     try:
-        head = region.store.head(key, version_id)
+        head = region.store.head(key)
         content = _content(region, key, expected, head, mode)
     except ObjectMissing:
+        hidden = f" (version {version_id} was written there)" if version_id is not None else ""
         return ReadBack(
             key=key,
             size=None,
@@ -67,9 +69,9 @@ def read_back(
             read_at=now,
             mode=mode,
             ok=False,
-            problem=f"object: expected {expected.cipher_size} bytes, found no such object",
+            problem=f"object: expected {expected.cipher_size} bytes, found no such object{hidden}",
         )
-    problems = list(_differences(region, expected, head, content, until))
+    problems = [*_wrong_version(head, version_id), *_differences(region, expected, head, content, until)]
     return ReadBack(
         key=key,
         size=head.size if content.size is None else content.size,
@@ -112,6 +114,13 @@ def _recorded(checksum: str | None, expected: ObjectEntry) -> _Bytes | None:
     if expected.composite_sha256 is None or parts != str(expected.parts):
         return None
     return _Bytes("checksum", found, expected.composite_sha256, None)
+
+
+def _wrong_version(head: Head, wanted: str | None) -> Iterator[str]:
+    if head.version_id in (None, "null"):
+        yield "version: expected one, found none (the bucket has no versioning)"
+    elif wanted is not None and head.version_id != wanted:
+        yield f"version: expected {wanted}, found {head.version_id} on top of it"
 
 
 def _differences(
