@@ -1,12 +1,10 @@
 """What can go wrong at the database: each ends with nothing committed and the cause in words."""
 
 import os
-import signal
 import subprocess
 import threading
 from pathlib import Path
 
-import psutil
 import psycopg
 import pytest
 from backup_rig import Rig, run_sql
@@ -91,36 +89,6 @@ def test_rows_written_during_the_backup_are_in_dump_and_fingerprint_or_in_neithe
         assert _content(target) == manifest.database.content_sha256
     finally:
         pg_server.drop_database(name)
-
-
-def test_a_killed_pg_dump_commits_nothing_and_is_named(rig: Rig, database: str) -> None:
-    run_sql(
-        database,
-        "create table posts (body text)",
-        "insert into posts select string_agg(md5((n * m)::text), '') from generate_series(1, 20000) n, "
-        "generate_series(1, 40) m group by n",
-    )
-    source = rig.postgres_source("ops", database)
-
-    class Said(list[str]):
-        def append(self, line: str) -> None:
-            if "locked against" in line:
-                threading.Thread(target=_kill_children, args=("pg_dump",)).start()
-
-    rig.said = Said()
-    with pytest.raises(SourceError, match="signal 9"):
-        rig.back_up(source)
-    _nothing_visible(rig)
-    rig.said = []
-    assert rig.back_up(source).verdict == "sealed"
-
-
-def _kill_children(name: str) -> None:
-    while True:
-        for child in psutil.Process().children():
-            if child.name() == name:
-                child.send_signal(signal.SIGKILL)
-                return
 
 
 def test_an_empty_database_is_refused_unless_it_is_allowed_to_be_empty(rig: Rig, database: str) -> None:
