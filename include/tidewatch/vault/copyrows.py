@@ -79,10 +79,12 @@ def _rows(pgconn: PGconn, on_batch: OnBatch) -> RowSet:
             digests.clear()
             if on_batch is not None:
                 on_batch(count)
-        if count - before < _FEW <= count:  # small tables come at one go and need no rest
+        if count == before:
+            # Only now: what TLS has decrypted already makes no socket readable.
+            readable()
+        elif count - before < _FEW <= count:  # small tables come at one go and need no rest
             time.sleep(_NAP_SECONDS)
         before = count
-        readable()
         pgconn.consume_input()
 
 
