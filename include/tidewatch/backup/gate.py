@@ -88,11 +88,12 @@ def frames(
     *,
     required: Mapping[str, bool],
     now: datetime,
+    allow_empty: bool = False,
 ) -> "dict[str, pd.DataFrame]":
     """The batches `tables`, `expected`, `objects`, `copies` and `summary` of `draft`, whose copies are those
     proved so far.
 
-    `required`: region of the plan -> whether it is required.
+    `required`: region of the plan -> whether it is required. `allow_empty`: the source may hold nothing.
     """
     import pandas as pd
 
@@ -141,6 +142,7 @@ def frames(
         columns=["region", "required", "verified", "error"],
     ).astype({"required": bool, "verified": bool})
     summary = pd.DataFrame([_summary(draft, history, tables, now)])
+    summary["empty"] &= not allow_empty
     expected = pd.DataFrame(_expected(draft, band), columns=["pattern", "present"]).astype({"present": bool})
     return {
         "tables": tables,

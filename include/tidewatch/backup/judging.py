@@ -70,7 +70,12 @@ def _run_gate(
     history = backup_gate.yardstick(catalogue.history(conn, draft.source, band.history), band)
     looked_at = draft.model_copy(update={"copies": list(copies)})
     batches = backup_gate.frames(
-        looked_at, history, band, required={r.name: r.config.required for r in planned.regions}, now=now
+        looked_at,
+        history,
+        band,
+        required={r.name: r.config.required for r in planned.regions},
+        now=now,
+        allow_empty=planned.source.allow_empty,
     )
     judgement = run_gate(
         load_gate(ctx.settings.config_dir / "gates" / f"{backup_gate.GATE}.yaml"),
