@@ -1,5 +1,6 @@
 """Memory is flat whatever the size of the source."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -7,8 +8,11 @@ import pytest
 from backup_rig import MIB, Rig
 
 from tidewatch.backup.context import Tuning
+from tidewatch.backup.packs import PullReader
 from tidewatch.backup.run import RunRef, stage
 from tidewatch.core.regions import Region
+from tidewatch.vault.envelope import load_identity, open_sealed
+from tidewatch.vault.layout import region_key
 
 
 def _peak_of_stage(rig: Rig, source: str, run_id: str) -> int:
@@ -54,3 +58,39 @@ def test_a_source_ten_times_as_large_takes_no_more_memory(rig: Rig, tmp_path: Pa
         (root / "film").unlink()
     assert peaks[1] < peaks[0] + 30 * MIB, [p // MIB for p in peaks]
     assert peaks[1] < 150 * MIB, f"{peaks[1] / MIB:.0f} MiB on top of the imported program"
+
+
+@pytest.mark.skipif("LARGE_TESTS" not in os.environ, reason="takes a minute: LARGE_TESTS=1 runs it")
+def test_a_file_of_five_gigabytes_is_sealed_and_opens_again_in_little_memory(
+    rig: Rig, tmp_path: Path
+) -> None:
+    root, size = tmp_path / "media", 5 * 1024 * MIB + 1
+    root.mkdir()
+    with (root / "film").open("wb") as film:
+        film.truncate(size)
+        film.seek(3 * 1024 * MIB)
+        film.write(os.urandom(20 * MIB))  # so that there are several parts
+    with (root / "film").open("rb") as film:
+        expected = hashlib.file_digest(film, "sha256").hexdigest()
+    rig.tuning = Tuning()
+    source = rig.files_source("media", root)
+    peak = _peak_of_stage(rig, source, "run-1")
+    outcome = rig.back_up(source, "run-1")  # takes up what the child staged
+    assert outcome.verdict == "sealed"
+    manifest = rig.manifest_in(rig.regions[1], outcome.backup_id)
+    [entry] = [f for f in manifest.files or [] if f.path == "film"]
+    [pack] = manifest.objects
+    assert (entry.size, entry.sha256) == (size, expected)
+    assert pack.parts > 1
+    content, seen = hashlib.sha256(), 0
+
+    def member(block: bytes) -> None:  # the pack is a tar with this one member
+        nonlocal seen
+        start, end = max(512 - seen, 0), max(512 + size - seen, 0)
+        content.update(block[start:end])
+        seen += len(block)
+
+    blocks = rig.regions[1].store.get(region_key(rig.regions[1].config.prefix, pack.key))
+    open_sealed(PullReader(iter(blocks)), member, load_identity(rig.keys.identity_file))
+    assert content.hexdigest() == expected
+    assert peak < 200 * MIB, f"{peak / MIB:.0f} MiB on top of the imported program"
