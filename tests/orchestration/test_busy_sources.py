@@ -47,6 +47,7 @@ def airflow_run(warehouse: str, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setattr(backup_tasks, "get_current_context", lambda: airflow)
     monkeypatch.setattr(backup_tasks, "_context", lambda: _Context(warehouse))
     monkeypatch.setattr(backup_tasks, "_announce", told.append)
+    monkeypatch.setattr(backup_tasks.probing, "probe_what_is_unknown", lambda *_, **__: None)
     monkeypatch.setattr("tidewatch.backup.lock.PATIENCE_SECONDS", 0.0)
     told.append(airflow)
     return told
