@@ -77,7 +77,8 @@ def bucket_regions(region_servers: list[Any], local_region_factory: Any) -> Iter
         server.resume()
         server.start()
         server.create_bucket(bucket)
-        real.append(local_region_factory(server, bucket))
+        # two days: a lock that is long enough is not set again when the run is taken up a second later
+        real.append(local_region_factory(server, bucket, lock_days=2))
     proxies = {r.name: CountingProxy(r) for r in real}
     yield {"real": real, "proxies": proxies, "shown": [proxies[r.name].before(r) for r in real]}
     for proxy in proxies.values():

@@ -289,6 +289,8 @@ def _said(row: Row, mine: Sequence[tuple[Row, Row]], told: Sequence[str]) -> Ite
         yield f"{backup_id} was never recorded as started"
     if status in ("failed", "abandoned") and not (row["error"] or "").strip():
         yield f"{backup_id} is {status} and nobody says why"
+    if status == "abandoned" and ("backup.failed", None) not in kinds:
+        yield f"{backup_id} was abandoned and the ledger has no end of it"
     if status == "failed":
         if not {("backup.failed", None), ("backup.committed", "failed")} & set(kinds):
             yield f"{backup_id} failed and the ledger does not know"

@@ -23,6 +23,7 @@ from tidewatch.backup import messages, records
 from tidewatch.backup.announce import announce
 from tidewatch.backup.capture import Captured, capture_files, capture_postgres
 from tidewatch.backup.context import BackupContext
+from tidewatch.backup.endings import abandon_dead, record_failed
 from tidewatch.backup.keys.recipients import notice_change
 from tidewatch.backup.known import reusable
 from tidewatch.backup.lock import source_lock
@@ -86,8 +87,9 @@ def stage(ctx: BackupContext, source: str, run: RunRef, *, schedule: str | None 
         if found is not None and found.status != "staging":
             conn.commit()
             return _resumed(conn, planned, found)
-        for dead in catalogue.abandon_dead(conn, source, now=ctx.now()):
+        for dead in abandon_dead(ctx, conn, source, now=ctx.now()):
             ctx.progress(f"{source}: attempt {dead} had ended without a word and is abandoned")
+        conn.commit()
         backup_id = new_backup_id(source, ctx.now(), secrets.token_bytes(4))
         began = ctx.now()
         catalogue.begin(
@@ -223,22 +225,7 @@ def _record_failure(
         conn.rollback()
         catalogue.fail(conn, backup_id, str(error), now=ctx.now())
         outbox.post(conn, messages.source_failed(planned.source.name, run, error), ctx.now())
-        ledger.append(
-            conn,
-            kind="backup.failed",
-            subject=backup_id,
-            now=ctx.now(),
-            body={
-                "policy": records.policy(ctx.regions_file).model_dump(),
-                "source": planned.source.name,
-                "source_type": planned.source.type,
-                "data_class": planned.source.data_class,
-                "backup_id": backup_id,
-                "run": records.run(run, None).model_dump(),
-                "stage": "stage",
-                "error": str(error)[:2000],
-            },
-        )
+        record_failed(ctx, conn, backup_id, now=ctx.now())
         conn.commit()
     except (psycopg.Error, TidewatchError) as second:
         ctx.progress(f"{planned.source.name}: the failure could not be recorded ({type(second).__name__})")

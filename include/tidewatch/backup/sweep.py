@@ -22,6 +22,7 @@ from typing import Any
 
 from tidewatch.backup import messages, records
 from tidewatch.backup.context import BackupContext
+from tidewatch.backup.endings import abandon_dead
 from tidewatch.backup.lock import backup_lock, source_lock, sweep_lock
 from tidewatch.backup.orphans import ENDED, Findings, Kept, Orphan, Upload, find
 from tidewatch.core.database import Connection, execute, statement
@@ -229,8 +230,8 @@ def end_dead_attempts(ctx: BackupContext) -> dict[str, int]:
                     continue
                 now = ctx.now()
                 if row.status == "staging":
-                    catalogue.abandon_dead(conn, row.source, row.run.run_id, now=now)
                     outbox.post(conn, messages.attempt_died(row.backup_id, row.source, row.run), now)
+                    abandon_dead(ctx, conn, row.source, row.run.run_id, now=now)
                     told["abandoned"] += 1
                 else:
                     outbox.post(conn, messages.left_staged(row.backup_id, row.source, row.run), now)
