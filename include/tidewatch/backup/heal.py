@@ -151,7 +151,8 @@ def _manifest_from(ctx: BackupContext, row: Backup, origins: Sequence[Region]) -
 def _heal_region(work: _Work, target: Region) -> None:
     ctx, manifest, began = work.ctx, work.manifest, work.ctx.now()
     _require_allowed(ctx, manifest, target)
-    require_fit(target, onwards(ctx.clock, manifest.ended_at))
+    clock = onwards(ctx.clock, manifest.ended_at)
+    require_fit(target, clock)
     until = retain_until(target, manifest.ended_at or manifest.started_at, began)
     answers: list[ReadBack] = []
     used: set[str] = set()
@@ -161,12 +162,12 @@ def _heal_region(work: _Work, target: Region) -> None:
     for entry in manifest.objects:
         key = region_key(target.config.prefix, entry.key)
         # What was read back in full before, and only its manifest is missing, is not downloaded again.
-        answer = _there_already(ctx, target, entry, key, until, "checksum" if key in proved else "full")
+        answer = _there_already(work, target, entry, key, until, "checksum" if key in proved else "full")
         if answer is None:
             origin, version = _transfer(work, target, entry, key)
             used.add(origin)
             mode = own_mode(target, entry)
-            answer = prove_object(target, entry, key, until, mode, ctx.clock, version, ctx.progress)
+            answer = prove_object(target, entry, key, until, mode, clock, version, ctx.progress)
         if not answer.ok:
             raise _wrong_under_key(work, target, key, answer.problem or "it differs")
         answers.append(answer)
@@ -197,7 +198,7 @@ def _require_allowed(ctx: BackupContext, manifest: Manifest, target: Region) -> 
 
 
 def _there_already(
-    ctx: BackupContext, target: Region, entry: ObjectEntry, key: str, until: datetime, mode: Mode
+    work: _Work, target: Region, entry: ObjectEntry, key: str, until: datetime, mode: Mode
 ) -> ReadBack | None:
     """The proof of an object that a killed run or a lost answer left in the target, also one that a delete
     marker hides; None when there is none.
@@ -205,9 +206,10 @@ def _there_already(
     try:
         target.store.head(key)
     except ObjectMissing:
-        if not _uncovered(ctx, target, key):
+        if not _uncovered(work.ctx, target, key):
             return None
-    return prove_object(target, entry, key, until, mode, ctx.clock, progress=ctx.progress)
+    clock = onwards(work.ctx.clock, work.manifest.ended_at)
+    return prove_object(target, entry, key, until, mode, clock, progress=work.ctx.progress)
 
 
 def _uncovered(ctx: BackupContext, target: Region, key: str) -> bool:
