@@ -43,7 +43,7 @@ lint: venv-dev ## ruff (with the Airflow rules), mypy --strict, import-linter
 docs: venv-dev ## regenerate docs/DAGS.md, docs/cli.md and docs/schemas from the code
 	@$(BIN)/python tools/generate_docs.py
 
-bench: venv-dev ## measure the backup against the script one would write by hand
+bench: venv-dev ## measure the backup beside the script by hand, restic and pgBackRest (docs/benchmarks.md)
 	@$(BIN)/python benchmarks/backup.py
 
 requirements: venv-dev ## compile the pins of requirements*.txt from pyproject.toml
