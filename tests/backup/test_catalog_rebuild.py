@@ -118,6 +118,30 @@ def test_what_cannot_be_trusted_is_named_and_left_out_and_nothing_else_is_lost(
     assert (record["adopted"], record["refused"], len(record["problems"])) == (5, 4, 7)
 
 
+def test_bytes_made_to_break_a_rebuild_are_refused_like_any_others(rig: Rig, media: str) -> None:
+    good = rig.back_up(media, "run-1").backup_id
+    east = rig.regions[0]
+    of_key = '{"manifest":{},"signature":{"algorithm":"ed25519","key_id":"%s","value":"AAAA"}}'
+    made = [
+        '{"manifest":{},"signature":' + "[" * 200_000,
+        '{"manifest":' + "[" * 200_000 + of_key[13:] % ("0" * 16),
+        of_key % "\\ud800",
+        of_key % "\\u0000",
+        of_key % "\\u001b[2J",
+        of_key % ("k" * 100_000),
+        "",
+    ]
+    for number, text in enumerate(made):
+        key = _path(east, f"media-20260101T000000Z-{number:08x}").manifest_key
+        _put(east, key, text.encode())
+    _forget_everything(rig)
+    done = _rebuild(rig)
+    assert set(_statuses(rig)) == {good} and [p.kind for p in done.problems] == ["refused"] * len(made)
+    assert all(p.text.isprintable() and len(p.text) < 300 for p in done.problems)
+    (record,) = [json.loads(r["entry"])["body"] for r in rig.query(_RECORDS)]
+    assert (record["adopted"], record["refused"]) == (1, len(made))
+
+
 _RECORDS = "select entry from evidence.ledger where kind = 'catalog.rebuilt'"
 
 

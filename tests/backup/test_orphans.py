@@ -202,16 +202,20 @@ def test_what_is_not_ours_is_told_and_left(rig: Rig, media: str) -> None:
         "tidewatch/media/2026/01/media-20260101T000000Z-00000001/objects/deep/er",
         "tidewatch/media/2026/02/media-20260101T000000Z-00000001/manifest.json",
         "tidewatch/probes/yesterday/locked",
+        "tidewatch/probes/2026-01-01/report.pdf",
+        "tidewatch/probes/2026-01-01/put-0000000g",
     ]
     for name in [*names, "tidewatch2/media/2026/01/media-20260101T000000Z-00000001/objects/a", "elsewhere"]:
         east.store.put(name, b"x")
-    east.store.client.create_multipart_upload(Bucket=east.config.bucket, Key="tidewatch/half")
+    for name in ("tidewatch/half", "tidewatch/probes/2026-01-01/half"):
+        east.store.client.create_multipart_upload(Bucket=east.config.bucket, Key=name)
+        names.append(name)
     _later(rig, 24 * 60)
     found = find(rig.ctx, east)
-    assert sorted(found.stray_examples) == sorted([*names, "tidewatch/half"]) and found.strays == 6
+    assert sorted(found.stray_examples) == sorted(names) and found.strays == 9
     before = _keys(east)
     swept = remove(rig.ctx, east)
-    assert (swept.keys, swept.uploads, swept.strays, swept.ok) == (0, 0, 6, False)
+    assert (swept.keys, swept.uploads, swept.strays, swept.ok) == (0, 0, 9, False)
     assert _keys(east) == before
 
 

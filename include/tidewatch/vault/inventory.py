@@ -14,7 +14,10 @@ from tidewatch.core.objectstore import ListedVersion
 from tidewatch.core.regions import Region
 from tidewatch.vault.layout import BackupPath, region_key
 
-_PROBE = re.compile(r"^probes/(\d{4}-\d{2}-\d{2})/[^/]+$")
+_PROBE = re.compile(
+    r"^probes/(\d{4}-\d{2}-\d{2})/(?:(?:put|parts|attributes|trailing|clock)-[0-9a-f]{8}|locked|clock|checksum)$"
+)
+"""The names that probes give; `clock` and `checksum` are of earlier ones."""
 
 
 @dataclass

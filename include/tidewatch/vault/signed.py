@@ -7,6 +7,7 @@ the same answer as `open_signed`, which checks first and parses afterwards.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,9 @@ from tidewatch.core.signing import ALGORITHM, Signature, SigningKey, Verifier
 
 _SIGNATURE_MARK = b',"signature":'
 _SIGNATURE_FIELDS = {"algorithm", "key_id", "value"}
+_KEY_ID = re.compile(r"[0-9a-f]{16}")
+_LONGEST_SIGNATURE = 1000
+"""Bytes. Ours have about 170; what is longer is not ours, and may be made to break a parser."""
 
 
 def sign_document(name: str, value: Mapping[str, Any], key: SigningKey) -> bytes:
@@ -65,6 +69,8 @@ def _tail(signature: Signature) -> bytes:
 
 
 def _signature(name: str, text: bytes) -> Signature:
+    if len(text) > _LONGEST_SIGNATURE:
+        raise _broken(name, f"a signature of {len(text)} bytes")
     try:
         fields = json.loads(text)
     except (ValueError, UnicodeDecodeError) as error:
@@ -73,6 +79,9 @@ def _signature(name: str, text: bytes) -> Signature:
         raise _broken(name, "a signature without its fields algorithm, key_id and value")
     if fields["algorithm"] != ALGORITHM or not all(isinstance(v, str) for v in fields.values()):
         raise _broken(name, "a signature of another algorithm")
+    if _KEY_ID.fullmatch(fields["key_id"]) is None:
+        # It goes into records and onto screens: no text of a stranger's choice.
+        raise _broken(name, "a signature whose key id is none")
     if not fields["value"].isascii():
         raise _broken(name, "a signature that is not base64")
     return Signature(fields["key_id"], fields["value"])
