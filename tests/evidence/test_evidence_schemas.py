@@ -62,6 +62,7 @@ COMPLETE: dict[str, dict[str, Any]] = {
         "received_by": ["cn-east"],
         "missed_by": ["cn-north"],
     },
+    "backup.failed": {**BACKUP, "stage": "stage", "error": "the process ended without a word"},
     "backup.committed": {
         **BACKUP,
         "verdict": "degraded",

@@ -5,7 +5,7 @@ from datetime import datetime
 from tidewatch.backup import records
 from tidewatch.backup.context import BackupContext
 from tidewatch.core.database import Connection
-from tidewatch.evidence import ledger
+from tidewatch.evidence import ledger, schemas
 from tidewatch.vault import catalogue
 
 
@@ -26,19 +26,14 @@ def abandon_dead(
 def record_failed(ctx: BackupContext, conn: Connection, backup_id: str, *, now: datetime) -> None:
     """Append the end of an attempt that the catalogue has as failed or abandoned, with the error it has."""
     row = catalogue.get(conn, backup_id)
-    ledger.append(
-        conn,
-        kind="backup.failed",
-        subject=backup_id,
-        now=now,
-        body={
-            "policy": records.policy(ctx.regions_file).model_dump(),
-            "source": row.source,
-            "source_type": row.source_type,
-            "data_class": row.data_class,
-            "backup_id": backup_id,
-            "run": records.run(row.run, None).model_dump(),
-            "stage": "stage",
-            "error": (row.error or "")[:2000],
-        },
+    body = schemas.BackupFailed(
+        policy=records.policy(ctx.regions_file),
+        source=row.source,
+        source_type=row.source_type,
+        data_class=row.data_class,
+        backup_id=backup_id,
+        run=records.run(row.run, None),
+        stage="stage",
+        error=row.error or "",
     )
+    ledger.append(conn, kind=body.KIND, subject=backup_id, body=body, now=now)

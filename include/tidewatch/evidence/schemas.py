@@ -173,6 +173,15 @@ class BackupStaged(_OfBackup):
     missed_by: list[str]
 
 
+class BackupFailed(_OfBackup):
+    """An attempt ended without a verdict: by an error, or its process died and the next attempt found it."""
+
+    KIND: ClassVar[str] = "backup.failed"
+
+    stage: Literal["stage"]
+    error: FreeText
+
+
 class BackupCommitted(_OfBackup):
     """The verdict on a backup. The manifest is written once in every region that holds a copy."""
 
@@ -428,6 +437,7 @@ SCHEMAS: Mapping[str, type[Body]] = {
     for model in (
         BackupStarted,
         BackupStaged,
+        BackupFailed,
         BackupCommitted,
         CopyVerified,
         CopyFailed,
