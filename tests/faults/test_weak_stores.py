@@ -18,7 +18,9 @@ from weak_store import THE_WEAKEST, Said, Weaknesses, WeakStore, each_weakness, 
 from tidewatch.backup.decide import decide
 from tidewatch.backup.heal import heal
 from tidewatch.backup.probe import learn, probe, probe_regions, probe_what_is_unknown
+from tidewatch.backup.rebuild import rebuild
 from tidewatch.backup.run import RunRef, commit, judge, stage
+from tidewatch.core.database import migrate
 from tidewatch.core.errors import AlreadyExists
 from tidewatch.core.objectstore import ObjectStore
 from tidewatch.core.regions import Region
@@ -208,8 +210,9 @@ def test_a_probe_is_made_when_there_is_no_fresh_one_of_this_place(rig: Rig, stor
 
 
 def test_a_backup_to_three_of_the_weakest_stores_is_right_and_stays_right(
-    rig: Rig, stores: ExitStack, tmp_path: Path
+    rig: Rig, stores: ExitStack, tmp_path: Path, database: str
 ) -> None:
+    """From the first probe over a decision to a catalogue that is lost and rebuilt from one region."""
     for region in list(rig.regions):
         weaken(rig, stores, region.name, THE_WEAKEST, read_back="checksum")
     probe_regions(rig.ctx)
@@ -228,6 +231,13 @@ def test_a_backup_to_three_of_the_weakest_stores_is_right_and_stays_right(
     assert rig.get(staged.backup_id).status == "accepted"
     for region in rig.regions:
         assert_whole(rig, region, staged.backup_id)
+    was = {row.backup_id: row.status for row in (rig.get(outcome.backup_id), rig.get(staged.backup_id))}
+    rig.warehouse = database
+    with rig.ctx.connect() as conn:
+        migrate(conn, rig.settings.sql_dir / "migrations")
+    found = rebuild(rig.ctx, "cn-south", rig.ctx.ring)
+    assert found.ok and found.adopted == 2, found
+    assert {b: rig.get(b).status for b in was} == was
 
 
 @pytest.mark.parametrize("weakness", each_weakness())
@@ -252,7 +262,7 @@ def test_a_table_in_the_weakest_store_is_healed_elsewhere_and_into_it(
     run_sql(
         database, "create table t as select g, repeat(md5(g::text), 4) as x from generate_series(1, 2000) g"
     )
-    east = weaken(rig, stores, "cn-east", THE_WEAKEST)
+    weaken(rig, stores, "cn-east", THE_WEAKEST)
     north = weaken(rig, stores, "cn-north", THE_WEAKEST)
     probe_regions(rig.ctx)
     north.hook = lambda method, target: Said.error(403, "AccessDenied") if method in {"PUT", "POST"} else None
@@ -262,7 +272,6 @@ def test_a_table_in_the_weakest_store_is_healed_elsewhere_and_into_it(
     assert heal(rig.ctx, outcome.backup_id).verdict == "sealed"
     for region in rig.regions:
         assert_whole(rig, region, outcome.backup_id)
-    del east
 
 
 # -- one key, two writers ----------------------------------------------------------------------------------
