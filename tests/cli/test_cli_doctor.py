@@ -23,6 +23,7 @@ import yaml
 from backup_rig import Rig
 from catchers import HttpCatcher
 from cli_desk import WAREHOUSE, Desk, postgres_connection
+from pydantic import ValidationError
 
 from tidewatch.backup.health.backups import Open, check_open
 from tidewatch.backup.health.check import Check, Failure
@@ -30,7 +31,7 @@ from tidewatch.backup.health.examine import examine
 from tidewatch.backup.health.limits import Limits
 from tidewatch.backup.health.side_by_side import side_by_side
 from tidewatch.backup.keys.signing import next_key_file
-from tidewatch.backup.probe import Answer, ProbeReport
+from tidewatch.backup.probe import Answer, ProbeReport, place_of
 from tidewatch.backup.run import RunRef, stage
 from tidewatch.core.connections import from_environment
 from tidewatch.core.database import connect
@@ -38,6 +39,7 @@ from tidewatch.core.errors import TidewatchError
 from tidewatch.core.regions import Region
 from tidewatch.core.settings import load_settings
 from tidewatch.core.signing import SigningKey
+from tidewatch.core.traits import UNKNOWN
 from tidewatch.local.postgres import LocalPostgres
 from tidewatch.local.s3 import LocalRegion
 from tidewatch.notices.notice import Notice
@@ -108,7 +110,8 @@ def _installed(rig: Rig) -> str:
     with connect(rig.warehouse, application_name="tests") as conn:
         for region in rig.regions:
             answers = (Answer("reachable", "yes", True, True),)
-            report = ProbeReport(region.name, rig.clock(), rig.clock(), answers)
+            now = rig.clock()
+            report = ProbeReport(region.name, place_of(region), now, now, answers, UNKNOWN)
             catalogue.save_probe(conn, region.name, report.started_at, report.to_json())
     return outcome.backup_id
 
@@ -316,12 +319,19 @@ def test_a_clock_that_is_wrong_is_told_against_every_region_and_the_database(pat
         found = patient.examine()["clock:cn-east"]
         assert found.state == "problem" and re.match(r"\+(600|599|598) s", found.found), found
         patient.limits(clock_skew_seconds=700)
-        assert patient.examine()["clock:cn-east"].state == "ok"
+        checks = patient.examine()
+        assert checks["clock:cn-east"].state == "ok"
+        assert checks["probe:cn-east"].state == "problem" and url in checks["probe:cn-east"].found
+    with _store_with_a_clock(timedelta(), "the day before yesterday") as url:
+        connection["extra"] = {"endpoint_url": url, "region_name": "us-east-1"}
+        patient.desk.set(AIRFLOW_CONN_TIDEWATCH_REGION_CN_EAST=json.dumps(connection))
+        found = patient.examine()["clock:cn-east"]
+        assert (found.state, found.found) == ("ok", "it sends no time; the daily probe measures it")
 
 
 @contextmanager
-def _store_with_a_clock(ahead: timedelta) -> Iterator[str]:
-    """A store that sends the time, which is wrong by `ahead`."""
+def _store_with_a_clock(ahead: timedelta, words: str = "") -> Iterator[str]:
+    """A store that sends the time, which is wrong by `ahead`, or `words` in its place."""
 
     class Store(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -339,7 +349,7 @@ def _store_with_a_clock(ahead: timedelta) -> Iterator[str]:
             self.wfile.write(body)
 
         def date_time_string(self, timestamp: float | None = None) -> str:
-            return super().date_time_string((datetime.now(UTC) + ahead).timestamp())
+            return words or super().date_time_string((datetime.now(UTC) + ahead).timestamp())
 
         def log_message(self, *args: object) -> None:
             pass
@@ -533,6 +543,13 @@ def test_a_configuration_file_with_a_mistake_stops_only_what_needs_it(patient: P
     patient.limits()
     patient.sources({**patient.rig.sources[0], "data_class": "unheard_of"})
     assert patient.bad() == {"configuration:plan of media": "problem"}
+
+
+@pytest.mark.parametrize("limit", ["timeout_seconds", "degraded_hours", "probe_hours", "notice_hours"])
+@pytest.mark.parametrize("value", [float("inf"), 1e12, float("nan"), 0])
+def test_a_limit_that_is_no_length_of_time_is_refused(limit: str, value: float) -> None:
+    with pytest.raises(ValidationError):
+        Limits.model_validate({limit: value})
 
 
 def test_the_shipped_configuration_can_be_read_and_sets_the_defaults(desk: Desk) -> None:

@@ -81,10 +81,11 @@ def probe(region: Region, now: datetime) -> ProbeReport:
         ),
     )
     answers = tuple(asked.answers)
-    return ProbeReport(region.name, _place(region), require_utc(now), asked.now(), answers, traits)
+    return ProbeReport(region.name, place_of(region), require_utc(now), asked.now(), answers, traits)
 
 
-def _place(region: Region) -> str:
+def place_of(region: Region) -> str:
+    """What a probe is an answer of, as `ProbeReport.place` names it."""
     return f"{region.endpoint_url or 'AWS ' + region.address.region_name}/{region.config.bucket}"
 
 
@@ -97,7 +98,7 @@ def learn(ctx: BackupContext, conn: Connection) -> None:
 def _known(ctx: BackupContext, conn: Connection, region: Region) -> StoreTraits | None:
     """What the latest probe found; one that is old, or of another place, says nothing."""
     latest = catalogue.latest_probe(conn, region.name)
-    if latest is None or not is_fresh(latest.at, ctx.now()) or latest.report.get("place") != _place(region):
+    if latest is None or not is_fresh(latest.at, ctx.now()) or latest.report.get("place") != place_of(region):
         return None
     return read_traits(latest.report.get("traits"))
 

@@ -8,7 +8,6 @@ may grow in between, and must not shrink.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any, TypeVar
 
@@ -22,7 +21,7 @@ from tidewatch.backup.health.places import Answered
 from tidewatch.backup.health.side_by_side import side_by_side
 from tidewatch.backup.health.warehouse import Facts
 from tidewatch.backup.plan import plan_source
-from tidewatch.core.clock import Clock, require_utc
+from tidewatch.core.clock import Clock
 from tidewatch.core.config import read_yaml
 from tidewatch.core.connections import Resolver
 from tidewatch.core.errors import RegionMisconfigured, TidewatchError
@@ -144,12 +143,11 @@ def _ask_region(region: Region, clock: Clock) -> Answered:
             do="create it with object lock, or correct config/regions.yaml",
         )
     before = clock()
-    reply = region.store.client.head_bucket(Bucket=region.config.bucket)
-    stamp = reply["ResponseMetadata"]["HTTPHeaders"].get("date")
-    if stamp is None:
+    told = region.store.told_time()
+    if told is None:
         return Answered(None)
     here = before + (clock() - before) / 2
-    return Answered((require_utc(parsedate_to_datetime(stamp)) - here).total_seconds())
+    return Answered((told - here).total_seconds())
 
 
 def _of(answers: Mapping[str, T], prefix: str) -> dict[str, T]:
@@ -190,8 +188,9 @@ def _of_database(here: _Here, facts: Facts | Failure) -> Iterable[Check]:
             ],
         )
     yield from _judge("unfinished", facts.open, lambda rows: backups.check_open(rows, limits, now))
-    configs = [r.config for r in here.regions]
-    yield from _judge("probe", facts.probes, lambda probes: places.check_probes(configs, probes, limits, now))
+    yield from _judge(
+        "probe", facts.probes, lambda probes: places.check_probes(here.regions, probes, limits, now)
+    )
     yield from _judge("notices", facts.undelivered, _notices)
     if here.ring is not None:
         ring = here.ring

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from tidewatch.backup.anchors import Anchor
 from tidewatch.backup.health.check import Check, Failure, ok, problem, span, unknown, warning
 from tidewatch.backup.health.limits import Limits
-from tidewatch.core.regions import RegionConfig
+from tidewatch.backup.probe import place_of
+from tidewatch.core.regions import Region, RegionConfig
 from tidewatch.vault.catalogue import Probe
 
 
@@ -48,15 +49,19 @@ def check_clock(subject: str, skew_seconds: float, limits: Limits) -> Check:
 
 
 def check_probes(
-    regions: Sequence[RegionConfig], probes: Mapping[str, Probe], limits: Limits, now: datetime
+    regions: Sequence[Region], probes: Mapping[str, Probe], limits: Limits, now: datetime
 ) -> Iterable[Check]:
-    """Each region was probed lately and found usable."""
+    """Each region was probed lately, where it is now, and found usable."""
     limit = timedelta(hours=limits.probe_hours)
     for region in regions:
         probe, name = probes.get(region.name), region.name
         again = f"`tidewatch region probe {name} --record`, and look at the Dag probe_regions"
         if probe is None:
             yield problem("probe", name, "it was never probed", again)
+            continue
+        if probe.report.get("place", place_of(region)) != place_of(region):
+            found = f"the last probe was of {probe.report['place']}, the region is now {place_of(region)}"
+            yield problem("probe", name, found, again)
             continue
         age = now - probe.at
         if not probe.report.get("usable"):
