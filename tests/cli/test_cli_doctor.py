@@ -8,6 +8,8 @@ import re
 import secrets
 import shutil
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -610,6 +612,7 @@ def test_a_notice_that_no_channel_took_is_told(patient: Patient) -> None:
         "insert into notices.deliveries (fact, channel, state, sent_at) values ('f', 'mail', 'sent', now())",
     )
     assert patient.bad() == {}
+    patient.sql("delete from notices.outbox", "delete from notices.channels")
 
 
 def test_problems_are_told_at_once_and_once_a_day_also_without_a_database(patient: Patient) -> None:
@@ -653,6 +656,35 @@ def test_a_question_that_hangs_or_breaks_does_not_hold_up_the_others() -> None:
 
 
 # -- keys on the command line ----------------------------------------------------------------------------
+
+
+_LEAVES_A_SLOW_REGION = """
+import threading, time
+from types import SimpleNamespace
+from tidewatch.backup.orphans import _Search
+
+asked, calls = threading.Event(), []
+
+def head(key, version_id):
+    print(key, flush=True)
+    time.sleep(0.02)
+    calls.append(key)
+    if len(calls) == 40:
+        asked.set()
+    return SimpleNamespace(retain_until=None)
+
+version = SimpleNamespace(key="k", version_id="v", delete_marker=False, size=1, last_modified=None)
+search = _Search(None, SimpleNamespace(store=SimpleNamespace(head=head)), set())
+threading.Thread(target=search._with_locks, args=([(version, None)] * 2000,), daemon=True).start()
+asked.wait()
+"""
+
+
+def test_a_region_that_is_slow_about_its_locks_does_not_keep_the_process_from_ending() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _LEAVES_A_SLOW_REGION], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert 1 <= len(done.stdout.splitlines()) < 1000, "it went on with all that it had meant to ask"
 
 
 def test_keys_are_rotated_listed_and_shown_with_who_holds_them(own: Patient) -> None:

@@ -14,8 +14,9 @@ manifest of the same source that the catalogue does not know, nobody can say wha
 in question is an orphan then, and the reason is told.
 """
 
-from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -259,8 +260,17 @@ class _Search:
     # -- locks -------------------------------------------------------------------------------------------
 
     def _with_locks(self, chosen: Sequence[tuple[ListedVersion, str | None]]) -> list[Orphan]:
+        """Few wait in the pool at any time: whoever gives up on a slow region can end without asking it
+        about all the rest, since an interpreter that ends waits for what its pools still hold."""
+        found: list[Orphan | None] = []
+        ahead: deque[Future[Orphan | None]] = deque()
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="locks") as pool:
-            return list(_there(pool.map(lambda pair: self._with_lock(*pair), chosen)))
+            for version, backup_id in chosen:
+                ahead.append(pool.submit(self._with_lock, version, backup_id))
+                if len(ahead) >= 2 * _AT_ONCE:
+                    found.append(ahead.popleft().result())
+            found += [asked.result() for asked in ahead]
+        return [orphan for orphan in found if orphan is not None]
 
     def _with_lock(self, version: ListedVersion, backup_id: str | None) -> Orphan | None:
         until = None
@@ -272,7 +282,3 @@ class _Search:
         if until is not None and until <= self.ctx.now():
             until = None
         return Orphan(version.key, version.version_id, version.size, version.last_modified, backup_id, until)
-
-
-def _there(orphans: Iterator[Orphan | None]) -> Iterator[Orphan]:
-    return (orphan for orphan in orphans if orphan is not None)
