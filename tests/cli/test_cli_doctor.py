@@ -30,6 +30,7 @@ from pydantic import ValidationError
 from tidewatch.backup.health.backups import Open, check_open
 from tidewatch.backup.health.check import Check, Failure
 from tidewatch.backup.health.examine import examine
+from tidewatch.backup.health.ledger import STATE_FILE
 from tidewatch.backup.health.limits import Limits
 from tidewatch.backup.health.side_by_side import side_by_side
 from tidewatch.backup.keys.signing import next_key_file
@@ -402,6 +403,9 @@ def test_a_long_ledger_is_read_since_the_last_check_and_whole_when_asked(own: Pa
     own.limits(ledger_full_records=0)
     assert "records checked, head" in own.examine()["ledger"].found, "the first time it is read whole"
     assert "1 records checked since record" in own.examine()["ledger"].found
+    for damaged in ("[" * 100_000, "null", ""):
+        (load_settings().home / STATE_FILE).write_text(damaged)
+        assert "records checked, head" in own.examine()["ledger"].found, "whole again"
     own.sql("update evidence.ledger set entry = replace(entry, '\"tests\"', '\"tasts\"') where seq = 2")
     assert own.bad() == {}
     assert own.bad(full=True) == {"ledger": "problem"}

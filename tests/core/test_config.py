@@ -234,3 +234,11 @@ def _tables_that_db_clean_empties() -> list[str]:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     [line] = [line for line in done.stdout.splitlines() if line.startswith("NAMES ")]
     return line.split()[1:]
+
+
+@pytest.mark.parametrize("deep", ["[", "- "])
+def test_a_file_nested_deeper_than_can_be_read_is_refused_as_such(tmp_path: Path, deep: str) -> None:
+    file = tmp_path / "sources.yaml"
+    file.write_text(deep * 5000)
+    with pytest.raises(ConfigError, match="deeper than can be read"):
+        read_yaml(file, SourcesFile)

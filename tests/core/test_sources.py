@@ -58,3 +58,9 @@ def test_two_sources_of_one_name_are_refused() -> None:
 def test_an_unknown_source_names_the_known_ones() -> None:
     with pytest.raises(NotFound, match=r"Expected: one of ops, media. Found: opps"):
         sources(POSTGRES, FILES).source("opps")
+
+
+@pytest.mark.parametrize("hours", [0, float("inf"), float("nan"), 1e12])
+def test_an_age_that_is_no_length_of_time_is_refused(hours: float) -> None:
+    with pytest.raises(ValidationError, match="max_age_hours"):
+        sources(FILES | {"max_age_hours": hours})

@@ -218,7 +218,8 @@ def _signing_pair(private: Path, public: Path) -> None:
             expected="both files, or neither",
             found="a public key whose private half is missing",
             do=f"put the matching {private.name} back; or, for a new pair, move {public.name} to a safe "
-            "place (what was signed so far is checked with it) and run this again",
+            "place (what was signed so far is checked with it), run this again, and put the old keys before "
+            "the new one (docs/keys.md)",
         )
     if private.exists():
         key = SigningKey.load(private)

@@ -126,6 +126,13 @@ def _text(path: Path) -> str:
 def _parse(path: Path, text: str) -> object:
     try:
         content: object = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+    except RecursionError:
+        raise ConfigError(
+            f"The file {path} is not valid YAML",
+            expected="YAML",
+            found="lists or mappings inside one another, deeper than can be read",
+            do="look whether this is the right file",
+        ) from None
     except (yaml.YAMLError, ValueError) as error:
         # ValueError: something that looks like a date and is none.
         mark = getattr(error, "problem_mark", None)

@@ -35,7 +35,7 @@ class _Source(Strict):
     regions: list[str] | None = Field(None, min_length=1)
     """Names from config/regions.yaml; None: all."""
     gate: GateBand = GateBand()
-    max_age_hours: float = Field(26, gt=0)
+    max_age_hours: float = Field(26, gt=0, le=24 * 366 * 10)
     """How old the snapshot of its newest sealed backup may be; then `tidewatch doctor` reports a problem."""
 
     @field_validator("regions")

@@ -52,7 +52,7 @@ def _judged(report: LedgerReport, whole: bool, last: Head | None) -> Check:
 
 def _last_checked(file: Path, marks: Mapping[str, object]) -> Head | None:
     """None when there is none, of this database and this chain."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
         found = json.loads(file.read_text(encoding="utf-8"))
         if all(found[name] == value for name, value in marks.items()) and int(found["seq"]) > 0:
             return Head(int(found["seq"]), str(found["hash"]))
