@@ -117,7 +117,8 @@ def make(
         with psycopg.connect(pg_server.dsn(), autocommit=True) as conn:
             conn.execute(f"create database {name} template {_migrated}".encode())
         made.append(name)
-        rig = Rig(tmp_path, pg_server.dsn(name), bucket_regions["shown"], keys)
+        (tmp_path / name).mkdir()  # a first run makes more directories than a second one
+        rig = Rig(tmp_path / name, pg_server.dsn(name), bucket_regions["shown"], keys)
         rig.tuning = Tuning(part_size=100 * 1024, stall_seconds=10)
         if scenario == "a backup of a database":
             source = rig.postgres_source(name, database)
