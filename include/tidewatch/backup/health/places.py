@@ -61,7 +61,7 @@ def check_probes(
             continue
         if probe.report.get("place", place_of(region)) != place_of(region):
             found = f"the last probe was of {probe.report['place']}, the region is now {place_of(region)}"
-            yield problem("probe", name, found, again)
+            yield warning("probe", name, found, f"{again}; the next backup asks it, too")
             continue
         age = now - probe.at
         if not probe.report.get("usable"):
