@@ -64,6 +64,11 @@ def test_redacting_any_text_ends_well(text: str) -> None:
     assert isinstance(redact(text), str)
 
 
+@pytest.mark.parametrize("password", ['""0000', "''0000", '"a"b"c"d', "'a'b"])
+def test_a_password_that_begins_with_quotes_is_masked_to_its_end(password: str) -> None:
+    assert redact(f"password={password} x") == "password=*** x"
+
+
 @given(PASSWORDS)
 def test_redacting_twice_is_redacting_once(password: str) -> None:
     for text in (

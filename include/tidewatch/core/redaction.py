@@ -21,14 +21,15 @@ _KEYS = (
     r"|private[-_]?key|account[-_]?key|fernet[-_]?key|cookie|密码|口令|令牌|私钥"
 )
 # A value in one of the spellings of JSON, YAML, libpq keywords, Python reprs and shells. A quote that never
-# closes (text that was cut) masks to the end.
+# closes (text that was cut) masks to the end; what touches a closing quote (`""abc`, not quoted by anybody)
+# is the value's too.
 _VALUE = (
     # a mapping: its own keys say which of its values are secret
     r"(?! \{\s* (?: \\*[\"'][\w-]+\\*[\"']: | [\w-]+:\s ) )"
     r"(?! (?:none|null|\*\*\*) (?:[\s,;)}\]]|\Z) )"
     r"(?: (?P<level>\\+)\" .*? (?:(?<!\\)(?P=level)\"|\Z)"
-    r"  | [bru]{0,2} \" (?:[^\"\\]|\\.)* (?:\"|\\?\Z)"
-    r"  | [bru]{0,2} '  (?:[^'\\]|\\.)*  (?:'|\\?\Z)"
+    r"  | [bru]{0,2} \" (?:[^\"\\]|\\.)* (?:\"[^\s,;)}\]]*|\\?\Z)"
+    r"  | [bru]{0,2} '  (?:[^'\\]|\\.)*  (?:'[^\s,;)}\]]*|\\?\Z)"
     r"  | \[ [^\]\n]* \]?"
     r"  | (?:basic|bearer) \s+ \S+"
     r"  | \S+ )"
