@@ -16,6 +16,8 @@ def backup(place: Running, source: str = "ops", *, fingerprint: Path | None = No
     """One whole backup; what each phase took, and `all`. Fails unless it is sealed."""
     rig = place.rig.save()
     option: list[str | Path] = [] if fingerprint is None else ["--fingerprint", fingerprint]
+    if fingerprint is not None and not fingerprint.exists():
+        run([sys.executable, HERE / "phase.py", rig, "fingerprint", source, *option])
     taken = {"stage": _phase(place, [rig, "stage", source, secrets.token_hex(4), *option])}
     backup_id = taken["stage"].detail["result"]["backup_id"]
     for phase in PHASES[1:]:
