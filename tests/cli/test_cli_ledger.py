@@ -134,6 +134,20 @@ def test_the_highest_head_of_all_sources_is_the_one_that_counts(backed_up: Desk)
     assert anchor["backup_id"] == backed_up.backup_id and anchor["head"]["seq"] > 1
 
 
+@pytest.mark.parametrize("entropy", [bytes(4), b"\xff" * 4])
+def test_of_two_begun_in_the_same_second_the_higher_head_counts(backed_up: Desk, entropy: bytes) -> None:
+    rig, region = backed_up.rig, backed_up.rig.regions[0]
+    manifest = rig.get(backed_up.backup_id).manifest
+    twin = new_backup_id("media", manifest.started_at, entropy)
+    low = sign_head(Head(1, _hash(_stored(backed_up)[0])), rig.keys.signing_key, NOW)
+    text = json.dumps({**manifest.to_json(), "ledger_head": low.model_dump(mode="json")})
+    other = from_json(json.loads(text.replace(backed_up.backup_id, twin)))
+    backed_up.overwrite(region, BackupPath("", "media", twin).manifest_key, sign(other, rig.keys.signing_key))
+    said = backed_up("ledger", "verify", "--region", "cn-east", "--json")
+    assert (said.code, said.json["problems"]) == (0, [])
+    assert said.json["anchor"]["backup_id"] == backed_up.backup_id
+
+
 def _hash(entry: str) -> str:
     return hashlib.sha256(entry.encode()).hexdigest()
 

@@ -64,17 +64,21 @@ class Demo:
     def environment(self) -> dict[str, str]:
         return {**os.environ, "TIDEWATCH_HOME": str(self.home), "PYTHONUNBUFFERED": "1"}
 
-    def run(self, dag_id: str) -> Run:
-        """Trigger the Dag and wait for the scheduler to finish it."""
+    def run(self, dag_id: str, meanwhile: Callable[[], None] = lambda: None) -> Run:
+        """Trigger the Dag, do `meanwhile`, and wait for the scheduler to finish the run."""
         airflow = self.stack.airflow
         api = AirflowApi(airflow.url, LOGIN, airflow.password)
         try:
             api.unpause(dag_id)  # the run of a paused Dag would stay queued
             run_id = api.trigger(dag_id)
+            meanwhile()
             wait_for(lambda: api.run_state(dag_id, run_id) in FINISHED, f"{dag_id} to finish")
             return Run(dag_id, run_id, api.run_state(dag_id, run_id), api.tasks(dag_id, run_id))
         finally:
             api.close()
+
+    def wait_for(self, condition: Callable[[], bool], what: str) -> None:
+        wait_for(condition, what)
 
     def asset_events(self) -> list[dict[str, Any]]:
         """What Airflow tells Dags that follow an asset, oldest first."""

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tidewatch.core.regions import Region
@@ -133,6 +134,48 @@ def test_a_region_that_is_down_degrades_the_backup_and_is_healed_later(demo: Any
     checked = demo.command("tidewatch.cli", "backup", "verify", ops, "--json")
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert {r["region"]: r["verified"] for r in json.loads(checked.stdout)} == dict.fromkeys(REGIONS, True)
+
+
+def test_a_task_process_that_is_killed_is_tried_again_and_its_backup_sealed(demo: Any) -> None:
+    """`kill -9` of the one process that reads a source: its supervisor and the scheduler live on."""
+    killed: list[psutil.Process] = []
+
+    def kill_the_reader() -> None:
+        with demo.ops() as conn:
+            conn.execute("lock table ops.posts in access exclusive mode")
+            demo.wait_for(lambda: _reader_that_waits(demo) is not None, "a backup that waits")
+            reader = _reader_that_waits(demo)
+            assert reader is not None
+            supervisor = reader.parent()
+            reader.kill()
+            assert supervisor is not None and supervisor.is_running(), "only the task was to die"
+            killed.append(reader)
+
+    with demo.warehouse() as conn:
+        before = {r.backup_id for r in catalogue.list_backups(conn, source="ops")}
+    run = demo.run("back_up_sources", kill_the_reader)
+    assert len(killed) == 1
+    assert run.state == "success", [(t.task_id, t.what, t.state) for t in run.tasks]
+    assert run.of("stage", "ops").try_number == 2
+    assert {s: b.status for s, b in _of_run(demo, run.run_id).items()} == dict.fromkeys(SOURCES, "sealed")
+    with demo.warehouse() as conn:
+        made = [r for r in catalogue.list_backups(conn, source="ops") if r.backup_id not in before]
+    assert sorted(r.status for r in made) == ["failed", "sealed"], "the killed attempt is closed, in words"
+    (dead,) = [r for r in made if r.status == "failed"]
+    assert "backup.failed" in _kinds(demo, dead.backup_id)
+
+
+def _reader_that_waits(demo: Any) -> psutil.Process | None:
+    """The process that backs up ops and waits there for a lock."""
+    with demo.ops() as conn:
+        row = conn.execute(
+            "select client_port from pg_stat_activity where wait_event_type = 'Lock' "
+            "and application_name = 'tidewatch backup ops'"
+        ).fetchone()
+    if row is None:
+        return None
+    owners = [c.pid for c in psutil.net_connections("inet") if c.laddr and c.laddr.port == row[0]]
+    return next((psutil.Process(pid) for pid in owners if pid), None)
 
 
 def test_a_table_that_lost_its_rows_stops_its_own_source_and_a_person_decides(demo: Any) -> None:

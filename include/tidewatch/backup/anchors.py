@@ -62,16 +62,19 @@ def newest_anchor(
 
 
 def _newest_manifests(region: Region) -> list[BackupPath]:
-    """The newest manifest of each source."""
-    newest: dict[str, BackupPath] = {}
+    """The newest manifest of each source; all of them where several were begun in the same second."""
+    newest: dict[str, list[BackupPath]] = {}
     for listed in region.store.list(f"{region.config.prefix}/"):
         path = parse_manifest_key(listed.key)
         if path is None or path.prefix != region.config.prefix:
             continue
         known = newest.get(path.source)
-        if known is None or started_at(path.backup_id) > started_at(known.backup_id):
-            newest[path.source] = path
-    return [newest[source] for source in sorted(newest)]
+        begun = started_at(path.backup_id)
+        if known is None or begun > started_at(known[0].backup_id):
+            newest[path.source] = [path]
+        elif begun == started_at(known[0].backup_id):
+            known.append(path)
+    return [path for source in sorted(newest) for path in newest[source]]
 
 
 def _anchor_in(region: Region, path: BackupPath, key: Verifier) -> tuple[Anchor | None, str | None]:
