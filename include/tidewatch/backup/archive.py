@@ -10,7 +10,7 @@ import subprocess
 import threading
 from bisect import bisect_left
 
-from tidewatch.backup.pgtools import PgTools
+from tidewatch.backup.pgtools import PgTools, starting
 from tidewatch.core.errors import SourceError
 from tidewatch.vault.envelope import Reader
 from tidewatch.vault.facts import DatabaseFingerprint, TableFingerprint
@@ -32,13 +32,15 @@ class Archive:
         self._tools = tools
         self._last = b""
         self._listing = b""
-        self._lister = subprocess.Popen(
-            [tools.path("pg_restore"), "--list"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            bufsize=0,
-        )
+        tool = tools.path("pg_restore")
+        with starting(tool):
+            self._lister = subprocess.Popen(
+                [tool, "--list"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                bufsize=0,
+            )
         self._listener = threading.Thread(target=self._listen, name="pg_restore-list", daemon=True)
         self._listener.start()
         self._listens = True

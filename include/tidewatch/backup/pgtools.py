@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -122,6 +122,21 @@ class Gathered:
         self._pipe.close()
 
 
+@contextlib.contextmanager
+def starting(tool: str) -> Iterator[None]:
+    """Raises ToolMissing in place of the error with which a program does not start."""
+    name = Path(tool).name
+    try:
+        yield
+    except OSError as error:
+        raise ToolMissing(
+            f"{name} cannot be started",
+            expected=f"a program at {tool}, and memory to run it",
+            found=f"{type(error).__name__}: {error.strerror}",
+            do="install the PostgreSQL client programs, or correct TIDEWATCH_PG_BIN_DIR",
+        ) from error
+
+
 class Child:
     """A running program whose standard output is read as a stream; its messages are kept for the error."""
 
@@ -133,7 +148,7 @@ class Child:
         if password is not None:
             environment["PGPASSWORD"] = str(password)
         self.name = Path(tool).name
-        try:
+        with starting(tool):
             self._process = subprocess.Popen(
                 [tool, *arguments, "--no-password", f"--dbname={make_conninfo('', **fields)}"],
                 stdin=subprocess.DEVNULL,
@@ -141,13 +156,6 @@ class Child:
                 stderr=subprocess.PIPE,
                 env=environment,
             )
-        except OSError as error:
-            raise ToolMissing(
-                f"{self.name} cannot be started",
-                expected=f"a program at {tool}",
-                found=type(error).__name__,
-                do="install the PostgreSQL client programs, or correct TIDEWATCH_PG_BIN_DIR",
-            ) from error
         assert self._process.stdout is not None  # noqa: S101 - asked for with PIPE above
         self.stdout = Gathered(self._process.stdout)
         self._messages = bytearray()
