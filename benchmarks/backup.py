@@ -32,7 +32,7 @@ from measure import Json
 from rich.console import Console
 from rig import HERE
 
-from tidewatch.local.pgbinaries import wheel_binaries
+from tidewatch.core.pgbinaries import wheel_binaries
 
 QUICK = GB // 10
 UNITS = {"MB": 10**6, "GB": GB}

@@ -18,7 +18,7 @@ from database import Shape, fill
 from measure import Servers, Taken, run
 from rig import HERE, Running
 
-from tidewatch.local import pgbinaries, processes
+from tidewatch.core import pgbinaries, processes
 
 MAJOR = 15
 REPOSITORIES = (1, 2, 3)

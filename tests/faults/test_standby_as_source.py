@@ -13,8 +13,8 @@ import pytest
 from backup_rig import Rig, run_sql
 from restoring import compared, fingerprint
 
+from tidewatch.core import pgbinaries
 from tidewatch.core.errors import SourceChanged, SourceError
-from tidewatch.local import pgbinaries
 from tidewatch.local.postgres import LocalPostgres
 from tidewatch.vault.compare import compare
 

@@ -11,7 +11,7 @@ import psutil
 import psycopg
 import pytest
 
-from tidewatch.local import pgbinaries, processes
+from tidewatch.core import pgbinaries, processes
 from tidewatch.local.postgres import LocalPostgres
 
 

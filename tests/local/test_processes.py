@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tidewatch.local import processes
-from tidewatch.local.processes import Daemon, StackError
+from tidewatch.core import processes
+from tidewatch.core.processes import Daemon, StackError
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 FORKS = [

@@ -17,7 +17,7 @@ from botocore.client import Config
 from botocore.exceptions import ClientError
 from mypy_boto3_s3.client import S3Client
 
-from tidewatch.local import processes
+from tidewatch.core import processes
 from tidewatch.local.s3 import LocalRegion
 from tidewatch.local.s3_state import drop_unanswered_writes
 

@@ -4,7 +4,7 @@ import smtplib
 from email.message import EmailMessage
 from pathlib import Path
 
-from tidewatch.local import processes
+from tidewatch.core import processes
 from tidewatch.local.smtp import LocalMail
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tidewatch.core import processes
 from tidewatch.core.settings import Settings
-from tidewatch.local import processes
 from tidewatch.local.airflow import DAEMONS
 from tidewatch.local.stack import Stack
 

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from tidewatch.core.database import connect, migrate
 from tidewatch.core.errors import ConfigError
+from tidewatch.core.processes import StackError
 from tidewatch.core.settings import Settings
 from tidewatch.core.signing import KeyRing, SigningKey
 from tidewatch.local import databases, demo, processes
@@ -24,7 +25,6 @@ from tidewatch.local.airflow import DAEMONS, LocalAirflow
 from tidewatch.local.demo import _region_cell, require_alive
 from tidewatch.local.keys import ensure_keys
 from tidewatch.local.postgres import LocalPostgres
-from tidewatch.local.processes import StackError
 from tidewatch.local.rest import AirflowApi, TaskState
 from tidewatch.local.stack import Stack, locked
 from tidewatch.local.tasklog import last_error, log_file

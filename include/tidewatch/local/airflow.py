@@ -19,9 +19,9 @@ from typing import Any
 import httpx
 from cryptography.fernet import Fernet
 
-from tidewatch.local import processes
-from tidewatch.local.files import write_private
-from tidewatch.local.processes import Daemon, StackError
+from tidewatch.core import processes
+from tidewatch.core.files import write_private
+from tidewatch.core.processes import Daemon, StackError
 
 LOGIN = "admin"
 DAEMONS = ("api-server", "scheduler", "dag-processor")

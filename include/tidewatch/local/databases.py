@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from tidewatch.local.files import write_private
+from tidewatch.core.files import write_private
 from tidewatch.local.postgres import LocalPostgres
 
 _OWNERS = {"tidewatch": "tidewatch", "airflow": "airflow", "ops": "ops_owner"}

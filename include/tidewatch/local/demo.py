@@ -14,17 +14,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tidewatch.core import processes
 from tidewatch.core.clock import utc_now
 from tidewatch.core.config import read_yaml
 from tidewatch.core.database import connect
+from tidewatch.core.processes import StackError
 from tidewatch.core.progress import human_bytes
 from tidewatch.core.regions import RegionsFile
 from tidewatch.core.settings import load_settings
 from tidewatch.core.sources import SourcesFile
-from tidewatch.local import databases, processes
+from tidewatch.local import databases
 from tidewatch.local.airflow import DAEMONS, LOGIN, LocalAirflow
 from tidewatch.local.console import print_login, reporter, waiting
-from tidewatch.local.processes import StackError
 from tidewatch.local.rest import FINISHED, AirflowApi, TaskState
 from tidewatch.local.stack import Report, Stack, locked
 from tidewatch.local.tasklog import last_error, log_file

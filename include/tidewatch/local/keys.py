@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pyrage import x25519
 
+from tidewatch.core.files import write_private
 from tidewatch.core.signing import SigningKey
-from tidewatch.local.files import write_private
 
 _README = """\
 This directory holds the key that opens the backups (an age identity).

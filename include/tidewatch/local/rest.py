@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from tidewatch.local.processes import StackError
+from tidewatch.core.processes import StackError
 
 FINISHED = frozenset({"success", "failed"})
 

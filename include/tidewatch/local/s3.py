@@ -18,10 +18,10 @@ import psutil
 from botocore.client import Config
 from botocore.exceptions import ClientError
 
+from tidewatch.core import processes
 from tidewatch.core.clock import utc_now
-from tidewatch.local import processes
-from tidewatch.local.files import write_private
-from tidewatch.local.processes import Daemon, StackError
+from tidewatch.core.files import write_private
+from tidewatch.core.processes import Daemon, StackError
 from tidewatch.local.s3_server import HEALTH_PATH, RegionApp
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import threading
 from email.message import Message
 from pathlib import Path
 
-from tidewatch.local import processes
-from tidewatch.local.files import write_private
-from tidewatch.local.processes import Daemon, StackError
+from tidewatch.core import processes
+from tidewatch.core.files import write_private
+from tidewatch.core.processes import Daemon, StackError
 
 
 class LocalMail:

@@ -17,16 +17,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from tidewatch.core import processes
 from tidewatch.core.config import read_yaml
 from tidewatch.core.database import connect, migrate
+from tidewatch.core.files import write_private
+from tidewatch.core.processes import StackError
 from tidewatch.core.regions import RegionConfig, RegionsFile
 from tidewatch.core.settings import Settings
-from tidewatch.local import databases, processes
+from tidewatch.local import databases
 from tidewatch.local.airflow import DAEMONS, LocalAirflow
-from tidewatch.local.files import write_private
 from tidewatch.local.keys import ensure_keys
 from tidewatch.local.postgres import LocalPostgres
-from tidewatch.local.processes import StackError
 from tidewatch.local.s3 import LocalRegion
 from tidewatch.local.smtp import LocalMail
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tidewatch.local.processes import tail
+from tidewatch.core.processes import tail
 from tidewatch.local.rest import TaskState
 
 

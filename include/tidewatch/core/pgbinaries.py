@@ -13,7 +13,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tidewatch.local.processes import Identity, StackError
+from tidewatch.core.processes import Identity, StackError
 
 
 def other_identity() -> Identity | None:
