@@ -190,6 +190,26 @@ COMPLETE: dict[str, dict[str, Any]] = {
         "attempts": ["b"],
         "locked": 0,
     },
+    "finding.opened": {
+        "key": "restore:ops:cn-east",
+        "finding": "restore.failed",
+        "severity": "critical",
+        "source": "ops",
+        "region": None,
+        "said_zh": "恢复失败",
+        "said_en": "The restore failed",
+        "detail": {"rows": 3},
+        "opened_at": AT,
+    },
+    "finding.closed": {
+        "key": "restore:ops:cn-east",
+        "finding": "restore.failed",
+        "opened_seq": 1,
+        "times_seen": 2,
+        "closed_by": "rt-2",
+        "why": "a later test passed",
+        "closed_at": AT,
+    },
 }
 
 

@@ -33,8 +33,10 @@ __all__ = [
     "Record",
     "append",
     "head",
+    "lock_head",
     "newest",
     "records",
+    "transaction",
     "verify",
 ]
 
@@ -62,16 +64,15 @@ def append(
     content = checked_body(kind, body)
     moment = require_utc(now)
     try:
-        with _transaction(conn):
-            last = execute(conn, "evidence/lock_head").fetchone()
-            assert last is not None  # noqa: S101 - the function returns one row or raises
-            entry = entry_text(last["seq"] + 1, moment, kind, subject, content, last["hash"])
+        with transaction(conn):
+            last = lock_head(conn, f"The record {kind} of {subject!r} could not be appended")
+            entry = entry_text(last.seq + 1, moment, kind, subject, content, last.hash)
             digest = sha256_hex(entry.encode())
             execute(
                 conn,
                 "evidence/append",
                 {
-                    "seq": last["seq"] + 1,
+                    "seq": last.seq + 1,
                     "at": moment,
                     "kind": kind,
                     "subject": subject,
@@ -79,17 +80,28 @@ def append(
                     "hash": digest,
                 },
             )
+    except psycopg.errors.IntegrityError as error:
+        raise _refused(kind, subject, error) from error
+    return parse_record(entry, digest)
+
+
+def lock_head(conn: Connection, what: str) -> Head:
+    """The head of the chain, which is this transaction's until it ends.
+
+    For whoever must look before it appends, and nobody else may append in between. Raises LedgerBusy, whose
+    `what` is the one given, when another transaction keeps it for more than 60 s.
+    """
+    try:
+        last = execute(conn, "evidence/lock_head").fetchone()
     except _CONTENDED as error:
         raise LedgerBusy(
-            f"The record {kind} of {subject!r} could not be appended",
+            what,
             expected="the head of the ledger within 60 s",
             found=f"{type(error).__name__}: another transaction holds it, or moved it after this one took "
             f"its snapshot",
             do="run the transaction again; append last in it and commit soon. pg_blocking_pids() names who "
             "waits for whom",
         ) from error
-    except psycopg.errors.IntegrityError as error:
-        raise _refused(kind, subject, error) from error
     except psycopg.errors.NoDataFound as error:
         raise LedgerError(
             "The ledger has lost its head",
@@ -98,7 +110,8 @@ def append(
             do="somebody removed it past the triggers; run `tidewatch ledger verify` with the last anchored "
             "head",
         ) from error
-    return parse_record(entry, digest)
+    assert last is not None  # noqa: S101 - the function returns one row or raises
+    return Head(last["seq"], last["hash"])
 
 
 def records(
@@ -138,7 +151,8 @@ def head(conn: Connection) -> Head:
     return Head(row["seq"], row["hash"])
 
 
-def _transaction(conn: Connection) -> AbstractContextManager[object]:
+def transaction(conn: Connection) -> AbstractContextManager[object]:
+    """The caller's transaction; one of its own on a connection in autocommit mode."""
     # Not `conn.transaction()` in every case: on an idle connection without autocommit that would commit at
     # its end, before the caller has decided to.
     return conn.transaction() if conn.autocommit else nullcontext()

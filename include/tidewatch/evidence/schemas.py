@@ -47,7 +47,7 @@ LockMode = Literal["COMPLIANCE", "GOVERNANCE"]
 class Part(BaseModel):
     """A group of fields inside a body."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
 
 
 class Body(Part):
@@ -432,6 +432,39 @@ class OrphansRemoved(Body):
     """Versions left because they are locked still; a later sweep takes them."""
 
 
+class FindingOpened(Body):
+    """Something is not as it must be. Seen again it is counted, not recorded again."""
+
+    KIND: ClassVar[str] = "finding.opened"
+
+    key: Name
+    """What it is about: of each key at most one finding is open."""
+    finding: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*([.][a-z][a-z0-9_]*)+$")]
+    """Its kind, e.g. `restore.failed`."""
+    severity: Literal["warning", "critical"]
+    source: Name | None
+    region: Name | None
+    said_zh: FreeText
+    said_en: FreeText
+    detail: dict[str, Any]
+    opened_at: Utc
+
+
+class FindingClosed(Body):
+    """A finding is gone: `closed_by` is what shows it, or the person who says so."""
+
+    KIND: ClassVar[str] = "finding.closed"
+
+    key: Name
+    finding: Name
+    opened_seq: Count
+    """The record that opened it."""
+    times_seen: Count
+    closed_by: Annotated[FreeText, Field(min_length=1)]
+    why: Annotated[FreeText, Field(min_length=1)]
+    closed_at: Utc
+
+
 SCHEMAS: Mapping[str, type[Body]] = {
     model.KIND: model
     for model in (
@@ -451,6 +484,8 @@ SCHEMAS: Mapping[str, type[Body]] = {
         CatalogRebuilt,
         CatalogChecked,
         OrphansRemoved,
+        FindingOpened,
+        FindingClosed,
     )
 }
 
