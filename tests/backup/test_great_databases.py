@@ -9,9 +9,9 @@ import pytest
 from backup_rig import MIB, Rig, run_sql
 from restoring import compared
 
-from tidewatch.backup.pgtools import explain
 from tidewatch.core.errors import SourceError
 from tidewatch.local.postgres import LocalPostgres
+from tidewatch.vault.pgtools import explain
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import pytest
 from backup_rig import Rig, run_sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from tidewatch.backup.pgtools import explain, find_tools
 from tidewatch.core.database import connect
 from tidewatch.core.errors import (
     SourceChanged,
@@ -22,6 +21,7 @@ from tidewatch.core.errors import (
 )
 from tidewatch.local.postgres import LocalPostgres
 from tidewatch.vault.fingerprint import fingerprint_database
+from tidewatch.vault.pgtools import explain, find_tools
 
 
 def _nothing_visible(rig: Rig) -> None:

@@ -14,7 +14,6 @@ import pytest
 from backup_rig import PROJECT, Rig, run_sql
 from majors import NEWEST, server_of
 
-from tidewatch.backup.pgtools import find_tools
 from tidewatch.core.database import connect
 from tidewatch.core.errors import SourceError, ToolMissing
 from tidewatch.local.postgres import LocalPostgres
@@ -22,6 +21,7 @@ from tidewatch.local.seed.ops import seed_ops
 from tidewatch.vault.compare import compare
 from tidewatch.vault.facts import DatabaseFingerprint
 from tidewatch.vault.fingerprint import fingerprint_database
+from tidewatch.vault.pgtools import find_tools
 
 PAGE = (PROJECT / "docs" / "restore-by-hand.md").read_text(encoding="utf-8")
 LIBRARIES = (PROJECT / "tests" / "vault" / "libraries.sql").read_text(encoding="utf-8")

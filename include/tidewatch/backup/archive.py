@@ -10,10 +10,10 @@ import subprocess
 import threading
 from bisect import bisect_left
 
-from tidewatch.backup.pgtools import PgTools, starting
 from tidewatch.core.errors import SourceError
 from tidewatch.vault.envelope import Reader
 from tidewatch.vault.facts import DatabaseFingerprint, TableFingerprint
+from tidewatch.vault.pgtools import PgTools, starting
 
 _END = bytes(5)
 _END_OF_LARGE_OBJECTS = bytes(10)

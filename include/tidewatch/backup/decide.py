@@ -22,10 +22,9 @@ from tidewatch.core.writeonce import write_once
 from tidewatch.evidence import ledger, schemas
 from tidewatch.vault import catalogue
 from tidewatch.vault.catalogue import Backup
+from tidewatch.vault.genuine import DECISION
 from tidewatch.vault.layout import BackupPath
 from tidewatch.vault.signed import open_signed, sign_document
-
-DOCUMENT = "decision"
 
 
 def decide(ctx: BackupContext, backup_id: str, *, accept: bool, by: str, reason: str) -> None:
@@ -97,7 +96,7 @@ def _require_same(row: Backup, word: str, by: str, reason: str) -> None:
 
 def _write(ctx: BackupContext, row: Backup, regions: list[Region], value: dict[str, Any]) -> datetime:
     """decision.json in each region. A word that lies there already must be the same. Returns its time."""
-    signed = sign_document(DOCUMENT, value, ctx.signing_key)
+    signed = sign_document(DECISION, value, ctx.signing_key)
     now = ctx.now()
     problems: dict[str, str] = {}
     stored: list[bytes] = []
@@ -120,7 +119,7 @@ def _write(ctx: BackupContext, row: Backup, regions: list[Region], value: dict[s
     for region, problem in problems.items():
         ctx.progress(f"{row.source}: the decision is not kept in {region}: {problem}")
     for data in stored:
-        found = open_signed(DOCUMENT, data, ctx.ring)
+        found = open_signed(DECISION, data, ctx.ring)
         if {k: v for k, v in found.items() if k != "decided_at"} != {
             k: v for k, v in value.items() if k != "decided_at"
         }:
@@ -130,7 +129,7 @@ def _write(ctx: BackupContext, row: Backup, regions: list[Region], value: dict[s
                 found=f"{found.get('decision')} by {found.get('decided_by')}",
                 do="the first word counts; repeat it exactly to record it here",
             )
-    first = min(str(open_signed(DOCUMENT, data, ctx.ring)["decided_at"]) for data in stored)
+    first = min(str(open_signed(DECISION, data, ctx.ring)["decided_at"]) for data in stored)
     return datetime.fromisoformat(first)
 
 

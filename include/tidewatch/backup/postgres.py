@@ -13,7 +13,6 @@ from datetime import datetime
 
 import psycopg
 
-from tidewatch.backup.pgtools import Child, PgTools, find_tools
 from tidewatch.core.clock import Clock
 from tidewatch.core.database import Connection, connect, describe, execute
 from tidewatch.core.errors import SourceEmpty, SourceError, SourceUnreachable, TidewatchError
@@ -22,6 +21,7 @@ from tidewatch.core.settings import Settings
 from tidewatch.core.sources import PostgresSource
 from tidewatch.vault.facts import DatabaseFingerprint
 from tidewatch.vault.fingerprint import fingerprint_database
+from tidewatch.vault.pgtools import Child, PgTools, find_tools
 
 OLDEST_SERVER = 13
 

@@ -14,7 +14,7 @@ import contextlib
 import hashlib
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,7 +25,6 @@ from pydantic import ValidationError
 
 from tidewatch.backup import records
 from tidewatch.backup.context import BackupContext
-from tidewatch.backup.genuine import Genuine, Raw, decision_in, first_genuine, manifest_in, read_raw
 from tidewatch.backup.verdict import failed_rows
 from tidewatch.core.database import Connection
 from tidewatch.core.errors import IntegrityError, TidewatchError
@@ -36,6 +35,7 @@ from tidewatch.evidence.anchor import SignedHead, verify_head
 from tidewatch.evidence.chains import chain_before, not_in_this_ledger
 from tidewatch.vault import catalogue
 from tidewatch.vault.catalogue import Copy, Standing
+from tidewatch.vault.genuine import Genuine, Raw, decision_in, first_genuine, manifest_in, read_raw
 from tidewatch.vault.inventory import Folder, survey
 from tidewatch.vault.layout import BackupPath, region_key
 from tidewatch.vault.manifest import CopyEntry, Manifest
@@ -249,7 +249,7 @@ def _take_decision(work: _Work, folder: Folder, found: Genuine[Manifest], standi
     """A person's word that lies beside the manifest."""
     key = folder.path.decision_key
     raw = read_raw(work.region, folder.decisions)
-    opener = decision_in(folder.backup_id, found.sha256, work.key)
+    opener = _decision_in(folder.backup_id, found.sha256, work.key)
     word, wrong = first_genuine(work.region, folder.decisions, raw, opener)
     if word is None:
         work.problem("refused", key, wrong or "nothing that can be read")
@@ -274,6 +274,26 @@ def _take_decision(work: _Work, folder: Folder, found: Genuine[Manifest], standi
         said.reason,
     ):
         work.problem("contradicts", key, f"it says {status}, the catalogue says {standing.status}")
+
+
+def _decision_in(
+    backup_id: str, manifest_sha256: str, key: Verifier
+) -> Callable[[bytes], schemas.DecisionMade]:
+    signed = decision_in(backup_id, manifest_sha256, key)
+
+    def opened(data: bytes) -> schemas.DecisionMade:
+        value = signed(data)
+        try:
+            return schemas.DecisionMade.model_validate({**value, "previous_verdict": "suspect"})
+        except ValueError:
+            raise IntegrityError(
+                "It is no decision that this Tidewatch can read",
+                expected="about, decision, decided_by, reason, decided_at, manifest_sha256",
+                found=", ".join(sorted(value))[:200],
+                do="do not use it; look who signed it",
+            ) from None
+
+    return opened
 
 
 # -- the ledger before -------------------------------------------------------------------------------------

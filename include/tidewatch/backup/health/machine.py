@@ -10,7 +10,6 @@ from psycopg.conninfo import make_conninfo
 from tidewatch.backup.gate import GATE
 from tidewatch.backup.health.check import Check, Failure, ok, problem
 from tidewatch.backup.health.limits import Limits
-from tidewatch.backup.pgtools import find_tools
 from tidewatch.core.connections import Resolver
 from tidewatch.core.database import connect
 from tidewatch.core.errors import TidewatchError
@@ -18,6 +17,7 @@ from tidewatch.core.progress import human_bytes
 from tidewatch.core.settings import Settings
 from tidewatch.core.sources import FilesSource, PostgresSource
 from tidewatch.quality.gate import Gate, load_gate
+from tidewatch.vault.pgtools import find_tools
 
 GIB = 1 << 30
 CONNECT_SECONDS = 5

@@ -3,15 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from tidewatch.backup.decide import DOCUMENT
 from tidewatch.core.canonical import sha256_hex
 from tidewatch.core.errors import IntegrityError, TidewatchError
 from tidewatch.core.objectstore import ListedVersion
 from tidewatch.core.regions import Region
 from tidewatch.core.signing import Verifier
-from tidewatch.evidence.schemas import DecisionMade
 from tidewatch.vault.inventory import readable
 from tidewatch.vault.layout import BackupPath
 from tidewatch.vault.manifest import Manifest, open_manifest
@@ -19,6 +17,8 @@ from tidewatch.vault.signed import open_signed
 
 T = TypeVar("T")
 Raw = bytes | TidewatchError
+DECISION = "decision"
+"""The name of the value in a signed decision.json."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,11 @@ def manifest_in(path: BackupPath, key: Verifier) -> Callable[[bytes], Manifest]:
     return opened
 
 
-def decision_in(backup_id: str, manifest_sha256: str, key: Verifier) -> Callable[[bytes], DecisionMade]:
-    """Opens the decision on this very manifest."""
+def decision_in(backup_id: str, manifest_sha256: str, key: Verifier) -> Callable[[bytes], dict[str, Any]]:
+    """Opens the decision on this very manifest; its value without `manifest_sha256`."""
 
-    def opened(data: bytes) -> DecisionMade:
-        value = open_signed(DOCUMENT, data, key)
+    def opened(data: bytes) -> dict[str, Any]:
+        value = open_signed(DECISION, data, key)
         if value.pop("manifest_sha256", None) != manifest_sha256 or value.get("about") != backup_id:
             raise IntegrityError(
                 "It is the decision on another backup",
@@ -99,14 +99,6 @@ def decision_in(backup_id: str, manifest_sha256: str, key: Verifier) -> Callable
                 found=str(value.get("about"))[:80],
                 do="do not use it; somebody copied it there",
             )
-        try:
-            return DecisionMade.model_validate({**value, "previous_verdict": "suspect"})
-        except ValueError:
-            raise IntegrityError(
-                "It is no decision that this Tidewatch can read",
-                expected="about, decision, decided_by, reason, decided_at, manifest_sha256",
-                found=", ".join(sorted(value))[:200],
-                do="do not use it; look who signed it",
-            ) from None
+        return value
 
     return opened
