@@ -18,10 +18,11 @@ from tidewatch.core.canonical import digest
 from tidewatch.core.errors import TidewatchError
 from tidewatch.core.progress import human_bytes
 from tidewatch.core.sources import FilesSource, PostgresSource
-from tidewatch.vault.facts import DatabaseFingerprint
+from tidewatch.vault.facts import DatabaseFingerprint, ReplayAnswer
 from tidewatch.vault.filenames import encode_name
 from tidewatch.vault.fingerprint import lock_relations, with_sequences_after
 from tidewatch.vault.manifest import FileEntry, ObjectEntry
+from tidewatch.vault.replay import answers, questions
 
 DUMP = "dump.pgc.zst.age"
 ROLES = "roles.sql.zst.age"
@@ -37,6 +38,7 @@ class Captured:
     objects: list[ObjectEntry]
     tools: dict[str, str]
     database: DatabaseFingerprint | None = None
+    replay: list[ReplayAnswer] | None = None
     files: list[FileEntry] | None = None
     excluded: int = 0
     timings: dict[str, float] = field(default_factory=dict)
@@ -72,11 +74,16 @@ def capture_postgres(ctx: BackupContext, source: PostgresSource, uploader: Uploa
         finally:
             fingerprinting.close()
         database = with_sequences_after(snapshot.conn, database)
+        replay = answers(snapshot.conn, questions(ctx.settings.sql_dir, source.name))
+    for answer in replay:
+        if answer.error is not None:
+            ctx.progress(f"{source.name}: {answer.name} was not answered: {answer.error}")
     return Captured(
         snapshot_at=snapshot.taken_at,
         objects=[dump, roles],
         tools={"pg_dump": snapshot.tools.version, "postgresql": snapshot.server_version},
         database=database,
+        replay=replay or None,
         timings={"read": time.monotonic() - started, "upload": uploader.seconds, "fingerprint_wait": waited},
     )
 

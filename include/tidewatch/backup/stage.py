@@ -197,6 +197,7 @@ def _draft(
         tools=tools,
         objects=captured.objects,
         database=database,
+        replay=captured.replay,
         files=captured.files,
         encryption=Encryption(key_ids=list(ctx.recipients.key_ids)),
         timings=captured.timings,

@@ -151,3 +151,15 @@ class DatabaseFingerprint(Fact):
     def rows(self) -> int:
         """Rows of all tables together, without those of materialized views (they are derived)."""
         return sum(t.rows for t in self.tables if t.kind != "matview")
+
+
+class ReplayAnswer(Fact):
+    """What one statement answered in the backup's own snapshot. The answer itself is never kept: the manifest
+    is not encrypted. `rows` and `sha256` are there when it was answered, `error` when it was not."""
+
+    name: str
+    statement: str
+    rows: Count | None = None
+    sha256: Sha256 | None = None
+    """As of a table's rows (`tidewatch-rowset-1`): the order of the rows is not part of it."""
+    error: str | None = None

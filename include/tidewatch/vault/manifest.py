@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from tidewatch.core.errors import IntegrityError, UnsupportedVersion
 from tidewatch.core.parts import count_parts
 from tidewatch.core.signing import KeyRing, SigningKey, Verifier
-from tidewatch.vault.facts import BigInt, Count, DatabaseFingerprint, Fact, Sha256, Utc
+from tidewatch.vault.facts import BigInt, Count, DatabaseFingerprint, Fact, ReplayAnswer, Sha256, Utc
 from tidewatch.vault.filenames import decode_name
 from tidewatch.vault.layout import BACKUP_ID_PATTERN, OBJECT_NAME_PATTERN, SOURCE_PATTERN, BackupPath
 from tidewatch.vault.signed import sign_document, signature_of, signed_body
@@ -30,6 +30,7 @@ __all__ = [
     "ObjectEntry",
     "Policy",
     "ReadBack",
+    "ReplayAnswer",
     "RunRef",
     "Totals",
     "Verdict",
@@ -219,6 +220,8 @@ class Manifest(Fact):
     objects: list[ObjectEntry]
     database: DatabaseFingerprint | None = None
     files: list[FileEntry] | None = None
+    replay: list[ReplayAnswer] | None = None
+    """What the statements of sql/restore/replay/ for this source answered in the snapshot."""
     copies: list[CopyEntry] = Field(default_factory=list)
     encryption: Encryption
     gate: GateResult | None = None
@@ -283,6 +286,8 @@ def _problems(m: Manifest) -> Iterator[str]:
         yield "a database fingerprint belongs to a postgres source, and to nothing else"
     if (m.files is not None) != (m.source_type == "files"):
         yield "a list of files belongs to a files source, and to nothing else"
+    if m.replay is not None and m.database is None:
+        yield "answers belong to a postgres source, and to nothing else"
     yield from _file_problems(m.files or [], m.objects)
 
 
