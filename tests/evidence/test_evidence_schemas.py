@@ -210,6 +210,9 @@ COMPLETE: dict[str, dict[str, Any]] = {
         "why": "a later test passed",
         "closed_at": AT,
     },
+    "session.begun": {"name": "li.wei"},
+    "user.changed": {"name": "li.wei", "change": "added", "roles": ["auditor"], "by": "root"},
+    "console.acted": {"act": "verified", "by": "li.wei", "found": {"cn-east": True}},
 }
 
 

@@ -465,6 +465,38 @@ class FindingClosed(Body):
     closed_at: Utc
 
 
+class SessionBegun(Body):
+    """Somebody signed in to the console where it stands alone."""
+
+    KIND: ClassVar[str] = "session.begun"
+
+    name: Name
+
+
+class UserChanged(Body):
+    """A user of the console was added or removed, or has other roles or another password."""
+
+    KIND: ClassVar[str] = "user.changed"
+
+    name: Name
+    change: Literal["added", "roles", "password", "removed"]
+    roles: list[str]
+    """What the user has from now on; empty where the change is not about roles."""
+    by: Name
+
+
+class ConsoleActed(Body):
+    """What a person did in the console that no other record tells: verified a backup again, looked at rows
+    that a gate refused."""
+
+    KIND: ClassVar[str] = "console.acted"
+
+    act: Literal["verified", "rows_seen"]
+    by: Name
+    found: dict[str, Any]
+    """verified: region -> whether the copy is whole; rows_seen: gate, run and how many rows."""
+
+
 SCHEMAS: Mapping[str, type[Body]] = {
     model.KIND: model
     for model in (
@@ -486,6 +518,9 @@ SCHEMAS: Mapping[str, type[Body]] = {
         OrphansRemoved,
         FindingOpened,
         FindingClosed,
+        SessionBegun,
+        UserChanged,
+        ConsoleActed,
     )
 }
 

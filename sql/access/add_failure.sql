@@ -1,0 +1,1 @@
+insert into console.failures (what_sha256, at) values (%(what)s, %(now)s)

@@ -1,0 +1,1 @@
+delete from console.sessions where token_sha256 = %(token)s

@@ -1,0 +1,1 @@
+delete from console.sessions where name = %(name)s

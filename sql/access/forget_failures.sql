@@ -1,0 +1,1 @@
+delete from console.failures where at < %(before)s

@@ -1,0 +1,1 @@
+select password from console.users where name = %(name)s

@@ -1,0 +1,1 @@
+delete from console.users where name = %(name)s

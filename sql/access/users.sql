@@ -1,0 +1,1 @@
+select name, roles, created_at, changed_at from console.users order by name
