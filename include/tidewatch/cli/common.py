@@ -17,6 +17,7 @@ from tidewatch.core import connections
 from tidewatch.core.clock import require_utc
 from tidewatch.core.config import read_yaml
 from tidewatch.core.database import Connection, connect
+from tidewatch.core.plain import is_plain, plain
 from tidewatch.core.regions import Region, RegionsFile, open_regions
 from tidewatch.core.settings import Settings, load_settings
 
@@ -64,7 +65,7 @@ def print_json(value: Any) -> None:
     utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     text = json.dumps(value, indent=2, ensure_ascii=not utf8, default=_jsonable)
     # Outside of strings JSON has no such characters but line breaks.
-    print("".join(c if c == "\n" or _is_plain(c) else json.dumps(c)[1:-1] for c in text))
+    print("".join(c if c == "\n" or is_plain(c) else json.dumps(c)[1:-1] for c in text))
 
 
 def _jsonable(value: Any) -> str:
@@ -101,13 +102,3 @@ def show(cell: Any) -> str:
     if isinstance(cell, datetime):
         return require_utc(cell).strftime("%Y-%m-%d %H:%M:%SZ")
     return plain(str(cell))
-
-
-def plain(text: str) -> str:
-    """`text` with everything escaped that could steer a terminal or reorder what stands there: escape
-    sequences, line breaks, marks of writing direction (`\\x1b`, `\\n`, `\\u202e`)."""
-    return "".join(c if _is_plain(c) else c.encode("unicode_escape").decode() for c in text)
-
-
-def _is_plain(character: str) -> bool:
-    return character.isprintable() or character == "\N{IDEOGRAPHIC SPACE}"

@@ -10,8 +10,8 @@ import psycopg
 import typer
 from rich.console import Console
 
-from tidewatch.cli.common import plain
 from tidewatch.core.errors import ConfigError, SourceUnreachable, TidewatchError
+from tidewatch.core.plain import plain
 from tidewatch.core.redaction import redact
 
 OK, WRONG, USAGE, FAILED = 0, 1, 2, 3

@@ -1,0 +1,12 @@
+"""Text that people look at: nothing in it steers a terminal, a page or the direction of reading."""
+
+
+def plain(text: str) -> str:
+    """`text` with everything escaped that could steer what shows it or reorder what stands there: escape
+    sequences, line breaks, marks of writing direction (`\\x1b`, `\\n`, `\\u202e`)."""
+    return "".join(c if is_plain(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def is_plain(character: str) -> bool:
+    """Whether a character shows as itself and does nothing else."""
+    return character.isprintable() or character == "\N{IDEOGRAPHIC SPACE}"
