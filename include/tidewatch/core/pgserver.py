@@ -159,13 +159,15 @@ class PgServer:
             processes.kill(self.daemon)
 
     def destroy(self) -> None:
-        """Stop and remove the data, also where it had to live outside of `home`."""
+        """Stop and remove the data, also where it had to live outside of `home`, and also what a start that
+        was killed has not recorded."""
+        if self._data is None and self.home.exists():
+            self._data = self._choose_data(pgbinaries.other_identity())
         self.stop()
         if self._data is not None:
             shutil.rmtree(self._data, ignore_errors=True)
-            if self.home not in self._data.parents:
-                with contextlib.suppress(OSError):
-                    self._data.parent.rmdir()
+            if self.home not in self._data.parents:  # a directory that is for this home alone
+                shutil.rmtree(self._data.parent, ignore_errors=True)
         shutil.rmtree(self.home, ignore_errors=True)
 
     # -- inside --------------------------------------------------------------------------------------------
