@@ -15,10 +15,11 @@ from tidewatch.backup.run import Outcome, RunRef, commit, judge, stage
 from tidewatch.core.connections import Connection
 from tidewatch.core.database import connect
 from tidewatch.core.regions import Region, RegionsFile
+from tidewatch.core.retention import RetentionFile
 from tidewatch.core.settings import Settings
 from tidewatch.core.sources import SourcesFile
 from tidewatch.vault import catalogue
-from tidewatch.vault.envelope import load_identity, open_sealed
+from tidewatch.vault.envelope import load_identities, open_sealed
 from tidewatch.vault.layout import region_key
 from tidewatch.vault.manifest import Manifest, ObjectEntry, open_manifest
 
@@ -58,6 +59,7 @@ class Rig:
         self.regions = list(regions)
         self.sources: list[dict[str, Any]] = []
         self.tuning = Tuning(part_size=5 * MIB, stall_seconds=10)
+        self.retention: RetentionFile | None = None
 
     # -- making --------------------------------------------------------------------------------------------
 
@@ -73,6 +75,7 @@ class Rig:
             clock=self.clock,
             progress=self.said.append,
             tuning=self.tuning,
+            retention=self.retention,
         )
 
     @property
@@ -169,7 +172,7 @@ def open_bytes(data: bytes, identity_file: Path) -> bytes:
     from io import BytesIO
 
     out: list[bytes] = []
-    open_sealed(BytesIO(data), lambda b: out.append(b), load_identity(identity_file))
+    open_sealed(BytesIO(data), lambda b: out.append(b), *load_identities(identity_file).items)
     return b"".join(out)
 
 

@@ -11,7 +11,7 @@ from tidewatch.backup.context import Tuning
 from tidewatch.backup.packs import PullReader
 from tidewatch.backup.run import RunRef, stage
 from tidewatch.core.regions import Region
-from tidewatch.vault.envelope import load_identity, open_sealed
+from tidewatch.vault.envelope import load_identities, open_sealed
 from tidewatch.vault.layout import region_key
 
 
@@ -91,6 +91,6 @@ def test_a_file_of_five_gigabytes_is_sealed_and_opens_again_in_little_memory(
         seen += len(block)
 
     blocks = rig.regions[1].store.get(region_key(rig.regions[1].config.prefix, pack.key))
-    open_sealed(PullReader(iter(blocks)), member, load_identity(rig.keys.identity_file))
+    open_sealed(PullReader(iter(blocks)), member, *load_identities(rig.keys.identity_file).items)
     assert content.hexdigest() == expected
     assert peak < 200 * MIB, f"{peak / MIB:.0f} MiB on top of the imported program"

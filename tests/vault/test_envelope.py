@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tidewatch.core.canonical import sha256_hex
 from tidewatch.core.errors import ConfigError, IntegrityError
-from tidewatch.vault.envelope import Recipients, key_id, load_identity, load_recipients, open_sealed, seal
+from tidewatch.vault.envelope import Recipients, key_id, load_identities, load_recipients, open_sealed, seal
 
 IDENTITY = pyrage.x25519.Identity.generate()
 RECIPIENTS = Recipients((IDENTITY.to_public(),), (key_id(str(IDENTITY.to_public())),))
@@ -244,9 +244,9 @@ def test_an_identity_file_as_age_keygen_writes_it_is_read(tmp_path: Path) -> Non
     path = tmp_path / "identity.txt"
     path.write_text(f"# created: 2026\n# public key: {IDENTITY.to_public()}\n{IDENTITY}\n", encoding="ascii")
     plain = io.BytesIO()
-    open_sealed(io.BytesIO(sealed(b"x")), plain.write, load_identity(path))
+    open_sealed(io.BytesIO(sealed(b"x")), plain.write, *load_identities(path).items)
     assert plain.getvalue() == b"x"
     path.write_text("AGE-SECRET-KEY-1BROKEN\n", encoding="ascii")
     with pytest.raises(ConfigError) as caught:
-        load_identity(path)
+        load_identities(path)
     assert "1BROKEN" not in str(caught.value)

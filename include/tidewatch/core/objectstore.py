@@ -281,6 +281,26 @@ class ObjectStore:
         RegionUnavailable: the caller decides whether to begin again."""
         yield from self._chunks(key, self.call("read", key, partial(self._open, key, version_id)))
 
+    def get_range(self, key: str, start: int, length: int, version_id: str | None = None) -> Iterator[bytes]:
+        """`length` bytes from byte `start` on, in chunks; errors as those of `get`, and RegionMisconfigured
+        from a store that gives something else than was asked for."""
+
+        def opened() -> "GetObjectOutputTypeDef":
+            span = f"bytes={start}-{start + length - 1}"
+            return self.client.get_object(Bucket=self.bucket, Key=key, Range=span, **_version(version_id))
+
+        reply = self.call("read", key, opened)
+        if reply["ContentLength"] != length:
+            reply["Body"].close()
+            raise RegionMisconfigured(
+                f"Region {self.region} did not read a part of {self.bucket}/{key}",
+                expected=f"{length} bytes from byte {start} on",
+                found=f"{reply['ContentLength']} bytes",
+                do="if its size is not the one in the manifest, the object is damaged; otherwise this store "
+                "does not know the Range header and cannot be read in parts",
+            )
+        yield from self._chunks(key, reply)
+
     def _open(self, key: str, version_id: str | None) -> "GetObjectOutputTypeDef":
         return self.client.get_object(Bucket=self.bucket, Key=key, **_version(version_id))
 

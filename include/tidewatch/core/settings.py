@@ -29,6 +29,8 @@ class Settings(BaseSettings):
     signing_key_file: Path = Path()
     verify_key_file: Path = Path()
     recipients_file: Path = Path()
+    identity_file: Path | None = None
+    """The age identity that opens backups; only where somebody restores, never on the backup side."""
     data_docs_dir: Path = Path()
     gx_dir: Path = Path()
     pg_bin_dir: Path | None = None

@@ -7,7 +7,7 @@ a checksum of the content besides.
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -106,19 +106,31 @@ def _unusable(path: Path, found: str) -> ConfigError:
     )
 
 
-def load_identity(path: Path) -> Any:
-    """The first secret key of an age identity file, for restore and tests. Raises ConfigError."""
+@dataclass(frozen=True)
+class Identities:
+    """Secret keys, for restores. Kept out of `repr`; `key_ids` as manifests name their public halves."""
+
+    items: tuple[Any, ...] = field(repr=False)
+    key_ids: tuple[str, ...]
+
+
+def load_identities(path: Path) -> Identities:
+    """The secret keys of an age identity file, one a line. Raises ConfigError."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        text = next(line.strip() for line in lines if line.strip().startswith(_IDENTITY_MARK))
-        return pyrage.x25519.Identity.from_str(text)
-    except (OSError, UnicodeDecodeError, StopIteration, pyrage.IdentityError) as error:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        keys = [pyrage.x25519.Identity.from_str(x) for x in lines if x.startswith(_IDENTITY_MARK)]
+        found = "no such line"
+    except (OSError, UnicodeDecodeError, pyrage.IdentityError) as error:
+        # The library's own text may quote the key.
+        keys, found = [], (isinstance(error, OSError) and error.strerror) or type(error).__name__
+    if not keys:
         raise ConfigError(
             f"The identity file {path} cannot be used",
             expected=f"an age identity file with a line {_IDENTITY_MARK}...",
-            found=type(error).__name__,
-            do="point at the file that `age-keygen` wrote",
-        ) from None  # the library's own text may quote the key
+            found=found,
+            do="point TIDEWATCH_IDENTITY_FILE at the file that `age-keygen` wrote",
+        )
+    return Identities(tuple(keys), tuple(key_id(str(key.to_public())) for key in keys))
 
 
 class _Guard:
@@ -229,8 +241,9 @@ def _packed(source: _Source, level: int, threads: int) -> Iterator[bytes]:
     yield frame.flush()
 
 
-def open_sealed(reader: Reader, writer: Sink, identity: Any) -> Sealed:
-    """Decrypt and decompress `reader` into `writer`; the counterpart of `seal`.
+def open_sealed(reader: Reader, writer: Sink, *identities: Any) -> Sealed:
+    """Decrypt and decompress `reader` into `writer`, with whichever of the identities opens it; the counterpart
+    of `seal`.
 
     Raises IntegrityError when the bytes were changed, cut, or sealed to another key. `writer` may have got
     the sound beginning by then, so use what it got only after this has returned.
@@ -241,7 +254,9 @@ def open_sealed(reader: Reader, writer: Sink, identity: Any) -> Sealed:
     inflate = _Inflate(plain)
     try:
         pyrage.decrypt_io(
-            _Pull(iter(partial(source.read, _READ_SIZE), b""), guard), _Push(inflate.write, guard), [identity]
+            _Pull(iter(partial(source.read, _READ_SIZE), b""), guard),
+            _Push(inflate.write, guard),
+            list(identities),
         )
         inflate.finish()
     except (pyrage.DecryptError, OSError) as error:  # pyrage reports a damaged body as OSError

@@ -1,0 +1,328 @@
+"""A backup of files as a tree of files: names as bytes, links, modes, times, holes.
+
+Every step into the tree is relative to a descriptor that was reached without following a link, so nothing is
+ever written outside of it. Links are made last.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import stat
+import tarfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from tidewatch.core.errors import ConfigError, IntegrityError, NotFound
+from tidewatch.core.progress import human_bytes
+from tidewatch.restore.choose import Chosen
+from tidewatch.restore.context import RestoreContext
+from tidewatch.restore.fetch import Fetched, FetchedObject
+from tidewatch.restore.opening import opened
+from tidewatch.vault.envelope import Identities
+from tidewatch.vault.filenames import decode_name
+from tidewatch.vault.manifest import FileEntry, Manifest
+
+_BLOCK = 1 << 20
+_TELL_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """What was made. `seconds`: decrypt is CPU time of the opening, load all the rest."""
+
+    entries: int
+    bytes: int
+    seconds: dict[str, float]
+
+
+def selected(manifest: Manifest, prefixes: Sequence[str] = ()) -> list[FileEntry]:
+    """The entries at or below one of `prefixes`, all without any, with the directories that lead to them.
+    Raises NotFound for a prefix that has nothing."""
+    files = manifest.files or []
+    if not prefixes:
+        return files
+    wanted = [os.fsencode(p).strip(b"/") for p in prefixes]
+    below = [f for f in files if any(f.path_bytes == w or f.path_bytes.startswith(w + b"/") for w in wanted)]
+    for prefix, raw in zip(prefixes, wanted, strict=True):
+        if not any(f.path_bytes == raw or f.path_bytes.startswith(raw + b"/") for f in below):
+            raise NotFound(
+                f"{manifest.backup_id} has nothing at {prefix}",
+                expected="the path of a file or directory, relative to the root of the source",
+                found="no such path",
+                do="correct the path, or take a backup from before it was removed (--at)",
+            )
+    chosen = {f.path_bytes for f in below}
+    parents = {raw[:cut] for raw in chosen for cut in range(len(raw)) if raw[cut : cut + 1] == b"/"}
+    return [f for f in files if f.path_bytes in chosen or f.path_bytes in parents]
+
+
+def objects_of(manifest: Manifest, entries: Iterable[FileEntry]) -> set[str]:
+    """Relative keys of the objects that hold the content of `entries`."""
+    return {manifest.objects[f.object].key for f in entries if f.object is not None}
+
+
+def unpack(
+    ctx: RestoreContext, chosen: Chosen, fetched: Fetched, directory: Path, *, prefixes: Sequence[str] = ()
+) -> Unpacked:
+    """Rebuild the tree, or what is at or below `prefixes`, as `directory`, which is absent or empty.
+
+    It is built beside and appears in one step; what a killed run left beside is replaced. Raises ConfigError
+    (not empty, cannot be written), IntegrityError, NotFound; `directory` is as it was then.
+    """
+    began = time.monotonic()
+    identities = ctx.identities_for(chosen.manifest)
+    entries = selected(chosen.manifest, prefixes)
+    require_empty(directory)
+    beside = directory.with_name(f".{directory.name}.restoring")
+    remove_tree(beside)
+    try:
+        beside.mkdir(parents=True, mode=0o700)
+        work = _Tree(ctx, chosen.manifest, fetched, identities, entries)
+        with work.into(beside):
+            work.make()
+        beside.chmod(0o755)
+        beside.rename(directory)
+    except OSError as error:
+        raise ConfigError(
+            f"The directory {directory} cannot be made",
+            expected="a place on a disk with room, whose parent directory may be written",
+            found=f"{error.strerror or type(error).__name__}",
+            do="choose another directory, or run as a user who may write there",
+        ) from error
+    finally:
+        if beside.exists():
+            remove_tree(beside)
+    return Unpacked(
+        len(entries),
+        work.bytes,
+        {"decrypt": work.decrypting, "load": max(0.0, time.monotonic() - began - work.decrypting)},
+    )
+
+
+def require_empty(directory: Path) -> None:
+    """Raises ConfigError unless `directory` is absent or an empty directory."""
+    try:
+        found = next(iter(directory.iterdir()), None)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ConfigError(
+            f"{directory} cannot be restored to",
+            expected="a directory that is absent or empty",
+            found=error.strerror or type(error).__name__,
+            do="choose another path",
+        ) from error
+    if found is not None:
+        raise ConfigError(
+            f"The directory {directory} is not empty",
+            expected="a directory that is absent or empty",
+            found="files in it, which were left as they are",
+            do="choose another path, or move away what is there",
+        )
+
+
+def remove_tree(root: Path) -> None:
+    """Remove `root` with everything in it, directories that forbid it included; absent is fine."""
+
+    def allowed(function: Callable[..., object], path: str, _: object) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.chmod(os.path.dirname(path), 0o700)  # noqa: PTH101, PTH120 - bytes that are no text either
+            if os.path.isdir(path) and not os.path.islink(path):  # noqa: PTH112, PTH114
+                os.chmod(path, 0o700)  # noqa: PTH101
+                shutil.rmtree(path)
+            else:
+                function(path)
+
+    if root.is_symlink():
+        root.unlink()
+    elif root.exists():
+        shutil.rmtree(root, onerror=allowed)
+
+
+class _Tree:
+    """One rebuilding."""
+
+    def __init__(
+        self,
+        ctx: RestoreContext,
+        manifest: Manifest,
+        fetched: Fetched,
+        identities: Identities,
+        entries: list[FileEntry],
+    ) -> None:
+        self._ctx, self._manifest, self._fetched = ctx, manifest, fetched
+        self._identities, self._entries = identities, entries
+        self._root = -1
+        self._here: tuple[bytes, int] | None = None
+        """The directory that was last stepped into, and its descriptor."""
+        self.bytes = 0
+        self.decrypting = 0.0
+        self._told = time.monotonic()
+
+    @contextlib.contextmanager
+    def into(self, root: Path) -> Iterator[None]:
+        self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            yield
+        finally:
+            self._leave()
+            os.close(self._root)
+
+    def make(self) -> None:
+        for entry in self._entries:
+            if entry.type == "directory":
+                self._directory(entry)
+            elif entry.type == "file" and entry.size == 0:
+                with self._new(entry):
+                    pass
+        self._contents()
+        for entry in self._entries:
+            if entry.type in ("hardlink", "symlink"):
+                self._link(entry)
+        for entry in reversed(self._entries):  # what is in a directory before the directory
+            if entry.type in ("file", "directory"):
+                here, name = self._parent(entry.path_bytes)
+                os.chmod(name, entry.mode, dir_fd=here)
+                os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=here)
+
+    # -- steps ---------------------------------------------------------------------------------------------
+
+    def _parent(self, path: bytes) -> tuple[int, bytes]:
+        """Descriptor of the directory that `path` is in, and the last part of the name. Directories that the
+        backup does not list (objects of a bucket come without) are made."""
+        above, _, name = path.rpartition(b"/")
+        if self._here is not None and self._here[0] == above:
+            return self._here[1], name
+        self._leave()
+        here = os.dup(self._root)
+        for step in above.split(b"/") if above else ():
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(step, 0o755, dir_fd=here)
+            try:
+                below = os.open(step, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
+            finally:
+                os.close(here)
+            here = below
+        self._here = (above, here)
+        return here, name
+
+    def _leave(self) -> None:
+        if self._here is not None:
+            os.close(self._here[1])
+            self._here = None
+
+    def _directory(self, entry: FileEntry) -> None:
+        here, name = self._parent(entry.path_bytes)
+        try:
+            os.mkdir(name, 0o700, dir_fd=here)
+        except FileExistsError:  # made as the parent of something listed before it
+            if not stat.S_ISDIR(os.stat(name, dir_fd=here, follow_symlinks=False).st_mode):
+                raise
+
+    def _new(self, entry: FileEntry) -> BinaryIO:
+        here, name = self._parent(entry.path_bytes)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        return os.fdopen(os.open(name, flags, 0o600, dir_fd=here), "w+b", buffering=0)
+
+    def _link(self, entry: FileEntry) -> None:
+        target = decode_name(entry.link_target or "", entry.link_encoded)
+        here, name = self._parent(entry.path_bytes)
+        if entry.type == "symlink":
+            os.symlink(target, name, dir_fd=here)
+            os.utime(name, ns=(entry.mtime, entry.mtime), dir_fd=here, follow_symlinks=False)
+            return
+        here = os.dup(here)
+        try:
+            there, first = self._parent(target)
+            os.link(first, name, src_dir_fd=there, dst_dir_fd=here, follow_symlinks=False)
+        finally:
+            os.close(here)
+
+    # -- contents ------------------------------------------------------------------------------------------
+
+    def _contents(self) -> None:
+        """Every file from the pack that holds it; a content that several files have is read once. Of hard
+        links the first name is written, or the first that was selected."""
+        there = {e.path_bytes for e in self._entries}
+        packs: dict[int, dict[str, list[FileEntry]]] = {}
+        for number, entry in enumerate(self._entries):
+            if entry.type == "hardlink":
+                first = decode_name(entry.link_target or "", entry.link_encoded)
+                if first in there:
+                    continue
+                # Its first name was not asked for: it becomes a file of its own.
+                entry = self._entries[number] = FileEntry(
+                    path=entry.path,
+                    path_encoded=entry.path_encoded,
+                    size=entry.size,
+                    mode=entry.mode,
+                    mtime=entry.mtime,
+                    type="file",
+                    sha256=entry.sha256,
+                    object=entry.object,
+                )
+                if entry.size == 0:
+                    with self._new(entry):
+                        pass
+            if entry.type == "file" and entry.object is not None and entry.sha256 is not None:
+                packs.setdefault(entry.object, {}).setdefault(entry.sha256, []).append(entry)
+        for number, wanted in packs.items():
+            self._pack(self._fetched.objects[self._manifest.objects[number].key], wanted)
+
+    def _pack(self, pack: FetchedObject, wanted: dict[str, list[FileEntry]]) -> None:
+        with (
+            opened(pack, self._identities) as plain,
+            tarfile.open(fileobj=plain.stream, mode="r|", bufsize=_BLOCK) as tar,
+        ):
+            for member in tar:
+                entries = wanted.pop(member.name, None)
+                content = tar.extractfile(member) if entries else None
+                if entries and content is not None:
+                    self._write(member.name, content, entries)
+        self.decrypting += plain.seconds
+        if wanted:
+            raise IntegrityError(
+                f"The pack {pack.entry.name} lacks content that the manifest places there",
+                expected=f"{len(wanted)} more, the first with SHA-256 {next(iter(wanted))}",
+                found="the end of the pack",
+                do="report a defect of Tidewatch: the stored bytes are those of the manifest",
+            )
+
+    def _write(self, sha256: str, content: IO[bytes], entries: list[FileEntry]) -> None:
+        seen = hashlib.sha256()
+        with self._new(entries[0]) as out:
+            while block := content.read(_BLOCK):
+                seen.update(block)
+                _put(out, block)
+            out.truncate()
+            for entry in entries[1:]:
+                out.seek(0)
+                with self._new(entry) as copy:
+                    while block := out.read(_BLOCK):
+                        _put(copy, block)
+                    copy.truncate()
+        if seen.hexdigest() != sha256:
+            raise IntegrityError(
+                "A content in a pack is not what its name says",
+                expected=f"SHA-256 {sha256}",
+                found=f"SHA-256 {seen.hexdigest()}",
+                do="report a defect of Tidewatch: the stored bytes are those of the manifest",
+            )
+        self.bytes += sum(e.size for e in entries)
+        if time.monotonic() - self._told > _TELL_SECONDS:
+            self._told = time.monotonic()
+            self._ctx.progress(f"{self._manifest.backup_id}: {human_bytes(self.bytes)} of files written")
+
+
+def _put(out: BinaryIO, block: bytes) -> None:
+    """What is zero becomes a hole."""
+    if block.count(0) == len(block):
+        out.seek(len(block), os.SEEK_CUR)
+        return
+    view = memoryview(block)
+    while view:
+        view = view[out.write(view) :]
