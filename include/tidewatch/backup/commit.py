@@ -3,11 +3,12 @@
 Order of statements:
 
 1. a region that had not proved its copy gets another chance
-2. the manifest is signed and its bytes are kept in backup.progress, before any region has them
-3. manifest.json is created in every verified region, only if absent, locked and read back
-4. catalogue, copies, notice and ledger in one transaction
+2. what the backup is kept as is found out and kept, and its objects are locked for as long
+3. the manifest is signed and its bytes are kept in backup.progress, before any region has them
+4. manifest.json is created in every verified region, only if absent, locked and read back
+5. catalogue, copies, notice and ledger in one transaction
 
-Killed after 2 or in 3, the next call sends the same bytes again: where they lie already the region says so,
+Killed after 3 or in 4, the next call sends the same bytes again: where they lie already the region says so,
 and reading them back decides. So all regions end with one manifest, byte for byte. No manifest is written
 before all its objects were read back in that region, so none ever names an object that is not there.
 """
@@ -22,6 +23,7 @@ from tidewatch.backup.lock import source_lock
 from tidewatch.backup.plan import PlannedSource
 from tidewatch.backup.probe import learn
 from tidewatch.backup.prove import Task, in_parallel, lock, prove, retain_until, strong_enough
+from tidewatch.backup.retention.birth import kept_until, lock_for_generations
 from tidewatch.backup.verdict import Outcome, outcome_of, record, require_a_copy
 from tidewatch.core.canonical import sha256_hex
 from tidewatch.core.database import Connection
@@ -68,6 +70,7 @@ def commit_locked(ctx: BackupContext, conn: Connection, planned: PlannedSource, 
     if signed is None:
         copies = proved(ctx, conn, planned, row, so_far.copies)
         require_a_copy(ctx, conn, planned, row, copies)
+        copies = lock_for_generations(ctx, conn, row, copies, passed=so_far.gate.passed)
         signed = sign(_final(ctx, conn, planned, row.manifest, copies, so_far.gate), ctx.signing_key)
         manifest = open_manifest(signed, ctx.signing_key.public)  # what nobody could open must not be sent
         progress.put_manifest(conn, row.backup_id, signed)
@@ -75,7 +78,7 @@ def commit_locked(ctx: BackupContext, conn: Connection, planned: PlannedSource, 
         ctx.progress(f"{row.source}: the manifest is signed")
     else:
         manifest = open_recorded(signed, ctx.ring)
-    placed = _place(ctx, planned, manifest, signed)
+    placed = _place(ctx, planned, manifest, signed, kept_until(conn, row.backup_id))
     if not any(copy.state == "verified" for copy in placed.values()):
         raise RegionUnavailable(
             f"No region took the manifest of {row.backup_id}",
@@ -158,12 +161,19 @@ def _final(
     )
 
 
-def _place(ctx: BackupContext, planned: PlannedSource, manifest: Manifest, signed: bytes) -> dict[str, Copy]:
+def _place(
+    ctx: BackupContext,
+    planned: PlannedSource,
+    manifest: Manifest,
+    signed: bytes,
+    keep_until: datetime | None,
+) -> dict[str, Copy]:
     """manifest.json in every region whose copy is verified; region -> the catalogue's row of it."""
     verified = {c.region for c in manifest.copies if c.state == "verified"}
     regions = [r for r in planned.regions if r.name in verified]
     base, now = manifest.ended_at or manifest.started_at, ctx.now()
-    tasks = [Task(r, [], manifest.backup_id, retain_until(r, base, now), {}) for r in regions]
+    untils = {r.name: retain_until(r, base, now, keep_until) for r in regions}
+    tasks = [Task(r, [], manifest.backup_id, untils[r.name], {}) for r in regions]
     rows = in_parallel(lambda task: place_manifest(ctx, task.region, manifest, signed, task.until), tasks)
     return {row.region: row for row in rows}
 

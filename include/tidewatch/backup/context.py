@@ -17,6 +17,7 @@ from tidewatch.core.errors import ConfigError
 from tidewatch.core.names import named
 from tidewatch.core.progress import Progress, silent
 from tidewatch.core.regions import Region, RegionsFile, open_regions
+from tidewatch.core.retention import RetentionFile
 from tidewatch.core.settings import Settings
 from tidewatch.core.signing import KeyRing, SigningKey
 from tidewatch.core.sources import SourcesFile
@@ -47,6 +48,8 @@ class BackupContext:
     clock: Clock
     progress: Progress = silent
     tuning: Tuning = field(default_factory=Tuning)
+    retention: RetentionFile | None = None
+    """None: there is no config/retention.yaml. Then nothing expires, and locks last `lock_days`."""
 
     @cached_property
     def signing_key(self) -> SigningKey:
@@ -80,6 +83,12 @@ class BackupContext:
         return named(self.regions, name, "region", "config/regions.yaml")
 
 
+def read_retention(settings: Settings) -> RetentionFile | None:
+    """config/retention.yaml, None where there is none. Raises ConfigError."""
+    file = settings.config_dir / "retention.yaml"
+    return read_yaml(file, RetentionFile) if file.exists() else None
+
+
 def build_context(
     settings: Settings,
     resolver: Resolver,
@@ -88,7 +97,8 @@ def build_context(
     progress: Progress = silent,
     tuning: Tuning | None = None,
 ) -> BackupContext:
-    """Read config/sources.yaml and config/regions.yaml and resolve the regions.
+    """Read config/sources.yaml, config/regions.yaml and, where there is one, config/retention.yaml; resolve
+    the regions.
 
     Raises ConfigError, MissingConnection, RegionMisconfigured. Opens no connection yet.
     A region whose connection is missing or wrong fails when it is used, as one that is down does: the others
@@ -107,4 +117,5 @@ def build_context(
         clock=clock,
         progress=progress,
         tuning=tuning or Tuning(),
+        retention=read_retention(settings),
     )

@@ -48,7 +48,7 @@ def decide(ctx: BackupContext, backup_id: str, *, accept: bool, by: str, reason:
         copies = catalogue.copies(conn, backup_id)
         conn.commit()
         word = "accept" if accept else "reject"
-        if row.status != "suspect":
+        if row.status != "suspect" or row.expired_at is not None:
             _require_same(row, word, by, reason)
             return
         held = {c.region for c in copies} - {c.region for c in copies if c.state != "verified"}
@@ -86,6 +86,7 @@ def _require_same(row: Backup, word: str, by: str, reason: str) -> None:
     if said == word and row.decided_by == by and row.decision_reason == reason:
         return
     found = f"status {row.status}" + (f", decided by {row.decided_by}" if row.decided_by else "")
+    found += ", and it is expired" if row.expired_at else ""
     raise IntegrityError(
         f"There is nothing to decide on {row.backup_id}",
         expected="a suspect backup",
@@ -108,7 +109,9 @@ def _write(ctx: BackupContext, row: Backup, regions: list[Region], value: dict[s
             problems[task.region.name] = f"{error.what} ({error.found})"
 
     base = row.ended_at or row.started_at
-    in_parallel(one, [Task(r, [], row.backup_id, retain_until(r, base, now), {}) for r in regions])
+    in_parallel(
+        one, [Task(r, [], row.backup_id, retain_until(r, base, now, row.keep_until), {}) for r in regions]
+    )
     if not stored:
         raise RegionUnavailable(
             f"No region keeps the decision on {row.backup_id}",

@@ -85,12 +85,12 @@ def heal(ctx: BackupContext, backup_id: str) -> Healed:
     with backup_lock(ctx, backup_id) as conn:
         learn(ctx, conn)
         row = catalogue.get(conn, backup_id)
-        if row.status not in _WITH_MANIFEST:
+        if row.status not in _WITH_MANIFEST or row.expired_at is not None:
             raise NotFound(
                 f"Backup {backup_id} has nothing to heal",
                 expected="a backup with a manifest",
-                found=f"status {row.status}",
-                do="run back_up_sources; a failed attempt is made anew, not healed",
+                found=f"status {row.status}" + (", expired" if row.expired_at else ""),
+                do="run back_up_sources; a failed attempt is made anew, and an expired one is over",
             )
         copies = catalogue.copies(conn, backup_id)
         conn.commit()
@@ -153,7 +153,7 @@ def _heal_region(work: _Work, target: Region) -> None:
     _require_allowed(ctx, manifest, target)
     clock = onwards(ctx.clock, manifest.ended_at)
     require_fit(target, clock)
-    until = retain_until(target, manifest.ended_at or manifest.started_at, began)
+    until = retain_until(target, manifest.ended_at or manifest.started_at, began, work.row.keep_until)
     answers: list[ReadBack] = []
     used: set[str] = set()
     rows = catalogue.copies(work.conn, manifest.backup_id)

@@ -230,7 +230,11 @@ def strong_enough(found: str | None, wanted: str) -> bool:
     return _STRENGTH.get(found, 0) >= _STRENGTH[wanted]
 
 
-def retain_until(region: Region, base: datetime, now: datetime) -> datetime:
+def retain_until(
+    region: Region, base: datetime, now: datetime, keep_until: datetime | None = None
+) -> datetime:
     """`lock_days` after `base`, the end of the upload: the same whenever the run is taken up again. At least
-    a day from now, since no store locks into the past."""
-    return max(base + timedelta(days=region.config.lock_days), now + timedelta(days=1))
+    a day from now, since no store locks into the past, and for as long as generations need it (`keep_until`).
+    """
+    least = max(base + timedelta(days=region.config.lock_days), now + timedelta(days=1))
+    return least if keep_until is None else max(least, keep_until)

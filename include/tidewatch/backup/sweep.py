@@ -36,6 +36,7 @@ from tidewatch.vault.manifest import RunRef
 
 LEFT_FOR = timedelta(days=1)
 """After this time a person is told of an attempt that nobody takes further."""
+CAUSE = "orphan"
 _AT_ONCE = 4
 _EXAMPLES = 20
 _MAX_ATTEMPTS = 2000
@@ -78,7 +79,7 @@ def remove(ctx: BackupContext, region: Region, run: RunRef | None = None) -> Swe
         began = ctx.now()
         before = {
             (r["object_key"], r["version_id"])
-            for r in execute(conn, "backup/removals", {"region": region.name})
+            for r in execute(conn, "backup/removals", {"region": region.name, "cause": CAUSE})
         }
         conn.commit()
         found = find(ctx, region, watch=before)
@@ -137,7 +138,7 @@ def _plan(
     rows = [(o.key, o.version_id, "version", o.size, o.backup_id) for o in orphans]
     rows += [(u.key, u.upload_id, "upload", 0, u.backup_id) for u in uploads]
     names = ("object_key", "version_id", "kind", "bytes", "backup_id")
-    common = {"region": region.name, "planned_at": now}
+    common = {"region": region.name, "planned_at": now, "cause": CAUSE}
     with conn.cursor() as cursor:
         values = [{**common, **dict(zip(names, row, strict=True))} for row in rows]
         cursor.executemany(statement("backup/plan_removal"), values)
@@ -180,7 +181,7 @@ def _record(
     run: RunRef | None,
 ) -> None:
     """What is gone of the plan, into the ledger. What is not gone is found again by the next sweep."""
-    rows = execute(conn, "backup/removals", {"region": region.name}).fetchall()
+    rows = execute(conn, "backup/removals", {"region": region.name, "cause": CAUSE}).fetchall()
     done = [r for r in rows if (r["object_key"], r["version_id"]) in gone]
     digest = hashlib.sha256()
     for row in done:
@@ -188,7 +189,7 @@ def _record(
     versions = [r for r in done if r["kind"] == "version"]
     swept.keys, swept.bytes = len(versions), sum(r["bytes"] for r in versions)
     swept.uploads = len(done) - len(versions)
-    execute(conn, "backup/forget_removals", {"region": region.name})
+    execute(conn, "backup/forget_removals", {"region": region.name, "cause": CAUSE})
     if done:
         now = ctx.now()
         body = schemas.OrphansRemoved.model_validate(

@@ -6,7 +6,7 @@ call changes nothing. The states and their transitions stand in sql/migrations/0
 enforced by the database; a refused transition is an IntegrityError here, after which the caller rolls back.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -53,6 +53,12 @@ class Backup:
     decided_by: str | None
     decision_reason: str | None
     totals: Totals
+    expired_at: datetime | None = None
+    """When its removal from the regions began; None: it is kept."""
+    generations: Sequence[str] = ()
+    """daily, weekly, monthly, yearly: what it was kept as when it was made."""
+    keep_until: datetime | None = None
+    """Until when its generations need it, as far as is known."""
     document: dict[str, Any] | None = field(repr=False, default=None)
     """JSON of the manifest (of the draft while staged); None in lists and before staging. Its list of files
     is empty where `listing` has it."""
@@ -212,6 +218,7 @@ class Standing:
     manifest_sha256: str | None
     decided_by: str | None
     decision_reason: str | None
+    expired_at: datetime | None
 
 
 def standing(conn: Connection, backup_id: str) -> Standing | None:

@@ -1,0 +1,1 @@
+select keep_until from vault.backups where backup_id = %(backup_id)s
