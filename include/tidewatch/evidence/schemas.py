@@ -344,13 +344,14 @@ class NoticeFailed(Body):
 
 
 class LostHead(Part):
-    """The last signed head of a chain whose database is gone, and the backup whose manifest carries it."""
+    """The last signed head of a chain whose database is gone, and what carries it."""
 
     seq: Count
     hash: Digest
     signed_at: Utc
     key_id: Name
-    backup_id: Name
+    backup_id: Name | None
+    """None: it lay in the region as an anchor of its own."""
 
 
 class Problem(Part):
@@ -432,6 +433,45 @@ class OrphansRemoved(Body):
     """Versions left because they are locked still; a later sweep takes them."""
 
 
+class AnchorPlace(Part):
+    """Where the signed head of the ledger was written; `error` only when it does not lie there, proved."""
+
+    place: Place
+    key: Name
+    state: Literal["verified", "failed"]
+    version_id: str | None = None
+    lock_mode: LockMode | None = None
+    retain_until: Utc | None = None
+    error: FreeText | None = None
+
+
+class LedgerAnchored(Body):
+    """The signed head of the ledger was written into the regions as an object of its own."""
+
+    KIND: ClassVar[str] = "ledger.anchored"
+
+    seq: Count
+    hash: Digest
+    signed_at: Utc
+    key_id: KeyId
+    why: FreeText
+    """`daily`, or what was to be pinned."""
+    places: list[AnchorPlace]
+
+
+class EvidenceExported(Body):
+    """The ledger was handed out for an audit, up to and with the record `seq`."""
+
+    KIND: ClassVar[str] = "evidence.exported"
+
+    seq: Count
+    hash: Digest
+    manifest_sha256: Digest
+    """Of export.json, which names the digests of all that was handed out."""
+    exported_by: FreeText
+    exported_at: Utc
+
+
 class FindingOpened(Body):
     """Something is not as it must be. Seen again it is counted, not recorded again."""
 
@@ -497,6 +537,164 @@ class ConsoleActed(Body):
     """verified: region -> whether the copy is whole; rows_seen: gate, run and how many rows."""
 
 
+class CheckMade(Part):
+    """One question that a restore test asked of the restored copy."""
+
+    name: Name
+    ok: bool
+
+
+class RestoreTested(Body):
+    """A backup was restored for real from one region and compared with what was backed up."""
+
+    KIND: ClassVar[str] = "restore.tested"
+
+    test_id: Name
+    dag_id: Name
+    run_id: Name
+    attempt: Count
+    source: Name
+    region: Name
+    backup_id: Name
+    choice: Literal["latest", "older"]
+    status: Literal["passed", "failed", "error"]
+    manifest_sha256: Digest | None
+    """Of manifest.json as the region held it; None: it was not reached."""
+    started_at: Utc
+    ended_at: Utc
+    rto_milliseconds: Count | None
+    rpo_seconds: Count | None
+    rto_target_seconds: Count
+    rpo_target_seconds: Count
+    checks: list[CheckMade]
+    problem: FreeText | None
+    """The first difference, or why nothing could be compared."""
+
+
+class RestoreReported(Body):
+    """The report of one run of restore tests was made; its SHA-256 is what a person signs."""
+
+    KIND: ClassVar[str] = "restore.reported"
+
+    dag_id: Name
+    run_id: Name
+    report_sha256: Digest
+    passed: bool
+    tests: Count
+    failed: Count
+    started_by: FreeText | None
+    """None: the schedule."""
+    made_at: Utc
+
+
+class RestoreSigned(Body):
+    """What a person said to a report of restore tests; `unsigned`: nobody did in time."""
+
+    KIND: ClassVar[str] = "restore.signed"
+
+    run_id: Name
+    report_sha256: Digest
+    decision: Literal["signed", "refused", "unsigned"]
+    signed_by: FreeText | None
+    note: FreeText
+    via: Literal["airflow", "console", "cli", "timeout"]
+    started_by: FreeText | None
+    signed_at: Utc
+
+
+class BackupExpired(Body):
+    """A backup is not wanted any more and is about to be removed: its manifest, then what no other needs.
+
+    `removal.done` tells what was removed from each region, and when.
+    """
+
+    KIND: ClassVar[str] = "backup.expired"
+
+    policy: Policy
+    retention: FreeText
+    """The rules that were in force, in one line."""
+    source: Name
+    data_class: Name
+    backup_id: Name
+    run: Run | None
+    """None: a person, with the command line."""
+    verdict: Name
+    """Its status."""
+    snapshot_at: Utc
+    manifest_sha256: Digest
+    generations: list[Name]
+    """What it was kept as when it was made."""
+    locked_until: Utc | None
+    reasons: list[FreeText]
+    regions: list[Name]
+    expired_at: Utc
+
+
+class RemovalDone(Body):
+    """What was removed of expired backups from one region."""
+
+    KIND: ClassVar[str] = "removal.done"
+
+    policy: Policy
+    place: Place
+    run: Run | None
+    started_at: Utc
+    ended_at: Utc
+    keys: Count
+    """Object versions and delete markers."""
+    bytes: Count
+    sha256: Digest
+    """Over `<key> <version id>\n` of everything removed, in order of key and id (code points)."""
+    examples: list[str]
+    """The first 20 keys."""
+    backups: list[Name]
+    """The first 2,000 backups of which something was removed."""
+    finished: list[Name]
+    """The first 2,000 of which nothing is left in the region now."""
+
+
+class RetentionChanged(Body):
+    """Other rules than before say how long the backups of a source are kept."""
+
+    KIND: ClassVar[str] = "retention.changed"
+
+    policy: Policy
+    source: Name
+    old: FreeText | None
+    new: FreeText
+
+
+class HoldPlaced(Body):
+    """From now on nothing that the hold covers is removed, until it is lifted."""
+
+    KIND: ClassVar[str] = "hold.placed"
+
+    hold_id: Name
+    source: Name
+    backup_id: Name | None
+    span_from: Utc | None
+    span_until: Utc | None
+    holder: Name
+    reason: FreeText
+    placed_by: Name
+    placed_at: Utc
+    backups: Count
+    """How many there were that it covers."""
+
+
+class HoldLifted(Body):
+    """The hold is over; what it covered is kept for as long as generations and locks say."""
+
+    KIND: ClassVar[str] = "hold.lifted"
+
+    hold_id: Name
+    source: Name
+    holder: Name
+    lifted_by: Name
+    reason: FreeText
+    lifted_at: Utc
+
+
 SCHEMAS: Mapping[str, type[Body]] = {
     model.KIND: model
     for model in (
@@ -516,8 +714,18 @@ SCHEMAS: Mapping[str, type[Body]] = {
         CatalogRebuilt,
         CatalogChecked,
         OrphansRemoved,
+        BackupExpired,
+        RemovalDone,
+        RetentionChanged,
+        HoldPlaced,
+        HoldLifted,
+        LedgerAnchored,
+        EvidenceExported,
         FindingOpened,
         FindingClosed,
+        RestoreTested,
+        RestoreReported,
+        RestoreSigned,
         SessionBegun,
         UserChanged,
         ConsoleActed,
