@@ -66,7 +66,7 @@ def test_a_server_is_of_the_version_asked_for_listens_to_this_machine_and_goes(s
             assert conn.info.server_version // 10000 == MAJOR
             row = conn.execute(
                 "select current_setting('listen_addresses'), current_setting('unix_socket_directories'),"
-                " (select concat(datlocprovider, datlocale) from pg_database where datname = current_database())"
+                " (select concat(datlocprovider, datlocale) from pg_database where datname = 'restored')"
             ).fetchone()
         assert row == ("127.0.0.1", "", "bC.UTF-8")
         daemon = scratch.server.daemon
