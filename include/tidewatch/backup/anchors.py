@@ -1,9 +1,10 @@
-"""The newest head of the ledger that a region vouches for.
+"""The newest head of the ledger that a region vouches for: in an anchor of its own, or in a manifest.
 
 The region itself is asked what lies there, not the catalogue: whoever can cut the ledger can cut the
 catalogue of the same database too.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,6 +14,7 @@ from tidewatch.core.errors import IntegrityError, ObjectMissing, RegionError
 from tidewatch.core.regions import Region
 from tidewatch.core.signing import Verifier
 from tidewatch.evidence.anchor import SignedHead, verify_head
+from tidewatch.evidence.anchoring import newest_anchors
 from tidewatch.evidence.chains import NewChain
 from tidewatch.evidence.record import Head
 from tidewatch.vault.layout import BackupPath, parse_manifest_key, started_at
@@ -21,18 +23,26 @@ from tidewatch.vault.manifest import open_manifest
 
 @dataclass(frozen=True)
 class Anchor:
-    """`head` as the signed manifest of `backup_id` in `region` carries it."""
+    """`head` as the object `key` in `region` carries it: the signed manifest of `backup_id`, or (None) an
+    anchor of its own."""
 
     region: str
-    backup_id: str
+    backup_id: str | None
+    key: str
     head: Head
     signed_at: datetime
+
+    @property
+    def carrier(self) -> str:
+        """What carries it, in short."""
+        return self.backup_id or f"the anchor {self.key}"
 
 
 def newest_anchor(
     region: Region, key: Verifier, chain: NewChain | None = None
 ) -> tuple[Anchor | None, list[str]]:
-    """The highest head in the newest manifest of each source, and what could not be used.
+    """The highest head among the newest anchors and the newest manifest of each source, and what could not be
+    used.
 
     Backups of several sources end in any order: the newest by name need not carry the highest head. Heads of
     the chain that `chain` says was lost, up to the one it names, are not compared with. Never raises for what
@@ -42,9 +52,9 @@ def newest_anchor(
     best: Anchor | None = None
     earlier = False
     try:
-        for path in _newest_manifests(region):
-            anchor, problem = _anchor_in(region, path, key)
-            if anchor and chain is not None and anchor.signed_at <= chain.before.signed_at:
+        after = chain.before.signed_at if chain else None
+        for anchor, problem in _newest_heads(region, key, after):
+            if anchor and after is not None and anchor.signed_at <= after:
                 earlier = True
                 continue
             if problem:
@@ -55,10 +65,22 @@ def newest_anchor(
         problems.append(f"the region {region.name} could not be asked: {error.what} ({error.found})")
     if best is None and not problems and not earlier:
         problems.append(
-            f"the region {region.name} holds no manifest with a head of the ledger: nothing outside of the "
-            "database vouches for it yet; make a backup, then compare again"
+            f"the region {region.name} holds no manifest with a head of the ledger, and no anchor: nothing "
+            "outside of the database vouches for it yet; run `tidewatch evidence anchor`, then compare again"
         )
     return best, problems
+
+
+def _newest_heads(
+    region: Region, key: Verifier, after: datetime | None
+) -> Iterator[tuple[Anchor | None, str | None]]:
+    found, wrong = newest_anchors(region, key, after)
+    for each in found:
+        yield Anchor(region.name, None, each.key, each.signed.head, each.signed.signed_at), None
+    for problem in wrong:
+        yield None, problem
+    for path in _newest_manifests(region):
+        yield _anchor_in(region, path, key)
 
 
 def _newest_manifests(region: Region) -> list[BackupPath]:
@@ -90,4 +112,4 @@ def _anchor_in(region: Region, path: BackupPath, key: Verifier) -> tuple[Anchor 
         return None, f"{path.manifest_key} in {region.name}: {error.what} ({error.found})"
     except ValidationError:
         return None, f"{path.manifest_key} in {region.name} carries a head that has not its form"
-    return Anchor(region.name, path.backup_id, head, signed.signed_at), None
+    return Anchor(region.name, path.backup_id, path.manifest_key, head, signed.signed_at), None

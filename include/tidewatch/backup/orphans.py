@@ -22,11 +22,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from tidewatch.backup.context import BackupContext
+from tidewatch.core.anchorkeys import AnchorName
 from tidewatch.core.database import execute
 from tidewatch.core.errors import ObjectMissing, RegionError, RegionMisconfigured
 from tidewatch.core.objectstore import ListedUpload, ListedVersion
 from tidewatch.core.regions import Region
-from tidewatch.vault.inventory import Folder, ProbeVersion, place_of, survey
+from tidewatch.vault.inventory import AnchorVersion, Folder, ProbeVersion, place_of, survey
 from tidewatch.vault.layout import BackupPath, source_of, started_at
 
 ENDED = ("failed", "abandoned")
@@ -153,6 +154,8 @@ class _Search:
                 self._note([item.version])
                 if item.day < today:
                     probes.append(item.version)
+            elif isinstance(item, AnchorVersion):
+                self._note([item.version])
             else:
                 self._stray(item.version.key)
         self.found.orphans += self._with_locks([(v, None) for v in probes])
@@ -198,7 +201,7 @@ class _Search:
 
     def _upload(self, listed: ListedUpload) -> Upload | None:
         place = place_of(self.region.config.prefix, listed.key)
-        if place is None:
+        if place is None or isinstance(place, AnchorName):  # anchors are not sent in parts
             self._stray(listed.key)
             return None
         backup_id = place.backup_id if isinstance(place, BackupPath) else None

@@ -27,16 +27,17 @@ from tidewatch.backup import records
 from tidewatch.backup.context import BackupContext
 from tidewatch.backup.verdict import failed_rows
 from tidewatch.core.database import Connection
-from tidewatch.core.errors import IntegrityError, TidewatchError
+from tidewatch.core.errors import IntegrityError, ObjectMissing, TidewatchError
 from tidewatch.core.regions import Region
 from tidewatch.core.signing import Verifier
 from tidewatch.evidence import ledger, schemas
 from tidewatch.evidence.anchor import SignedHead, verify_head
+from tidewatch.evidence.anchoring import open_anchor
 from tidewatch.evidence.chains import chain_before, not_in_this_ledger
 from tidewatch.vault import catalogue
 from tidewatch.vault.catalogue import Copy, Standing
 from tidewatch.vault.genuine import Genuine, Raw, decision_in, first_genuine, manifest_in, read_raw
-from tidewatch.vault.inventory import Folder, survey
+from tidewatch.vault.inventory import AnchorVersion, Folder, survey
 from tidewatch.vault.layout import BackupPath, region_key
 from tidewatch.vault.manifest import CopyEntry, Manifest
 
@@ -134,6 +135,8 @@ def _read_ahead(work: _Work) -> Iterator[tuple[Folder, Raw]]:
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="manifests") as pool:
         ahead: deque[tuple[Folder, Future[Raw]]] = deque()
         for folder in survey(work.region):
+            if isinstance(folder, AnchorVersion) and not folder.version.delete_marker:
+                _keep_anchor(work, folder)
             if not isinstance(folder, Folder):
                 continue
             if not folder.manifests:
@@ -309,14 +312,27 @@ def _keep_head(work: _Work, manifest: Manifest) -> None:
     except (ValidationError, TidewatchError):
         work.problem("refused", key, "the head of the ledger in it is not a signed one; the backup was taken")
         return
-    work.heads.append(
-        schemas.LostHead(
-            seq=head.seq,
-            hash=head.hash,
-            signed_at=signed.signed_at,
-            key_id=signed.signature.key_id,
-            backup_id=manifest.backup_id,
-        )
+    work.heads.append(_lost_head(head, signed, manifest.backup_id))
+
+
+def _keep_anchor(work: _Work, anchor: AnchorVersion) -> None:
+    """Anchors of a lost chain are mostly newer than its manifests."""
+    row = anchor.version
+    try:
+        signed = open_anchor(work.region.store.read(row.key, row.version_id), work.key)
+    except (IntegrityError, ObjectMissing) as error:
+        work.problem("refused", row.key, f"{error.what} ({error.found})")
+        return
+    work.heads.append(_lost_head(signed.head, signed, None))
+
+
+def _lost_head(head: ledger.Head, signed: SignedHead, backup_id: str | None) -> schemas.LostHead:
+    return schemas.LostHead(
+        seq=head.seq,
+        hash=head.hash,
+        signed_at=signed.signed_at,
+        key_id=signed.signature.key_id,
+        backup_id=backup_id,
     )
 
 

@@ -87,7 +87,8 @@ def _print(done: "Rebuilt") -> None:
     if (lost := done.chain_before) is not None:
         print_line(
             f"The ledger of these backups is not this one. Its last signed head in {done.region}: record "
-            f"{lost.seq} {lost.hash}, signed {lost.signed_at:%Y-%m-%d %H:%M}Z in {lost.backup_id}"
+            f"{lost.seq} {lost.hash}, signed {lost.signed_at:%Y-%m-%d %H:%M}Z in "
+            f"{lost.backup_id or 'an anchor of its own'}"
         )
     if done.problems:
         print_table(

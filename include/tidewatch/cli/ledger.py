@@ -39,10 +39,11 @@ def verify(
 
     Exit code 1 when a record was altered, cut or inserted.
 
-    With --region the chain must also contain the newest head that the manifests in that region carry: only a
-    head kept elsewhere shows that the end of the chain was cut or rewritten. Exit code 1, too, when there is
-    nothing to compare with: no manifest yet, a manifest whose signature does not fit, a region that does not
-    answer. Heads of a chain that was lost with its database (docs/ledger.md) are named, not compared.
+    With --region the chain must also contain the newest head that anchors and manifests in that region
+    carry: only a head kept elsewhere shows that the end of the chain was cut or rewritten. Exit code 1, too,
+    when there is nothing to compare with: no anchor and no manifest yet, one whose signature does not fit, a
+    region that does not answer. Heads of a chain that was lost with its database (docs/ledger.md) are named,
+    not compared.
 
     Example:
 
@@ -70,7 +71,9 @@ def verify(
         if chain:
             print_line(chain.sentence)
             if region and not anchor and not lacking:
-                print_line(f"No manifest in {region} carries a head of this chain yet: make a backup")
+                print_line(
+                    f"Nothing in {region} carries a head of this chain yet: run `tidewatch evidence anchor`"
+                )
     return 0 if ok else 1
 
 
@@ -80,7 +83,7 @@ def _print(report: LedgerReport, anchor: Anchor | None, lacking: list[str]) -> N
     for problem in report.problems:
         print_line(f"- {problem}")
     if anchor:
-        print_line(f"Compared with record {anchor.head.seq}, signed in {anchor.backup_id} in {anchor.region}")
+        print_line(f"Compared with record {anchor.head.seq}, signed in {anchor.carrier} in {anchor.region}")
     elif lacking:
         print("NOT COMPARED with a head kept elsewhere:")
     else:

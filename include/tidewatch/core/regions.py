@@ -33,6 +33,8 @@ class RegionConfig(Strict):
     provider: str = "s3"
     lock_mode: Literal["COMPLIANCE", "GOVERNANCE"] = "COMPLIANCE"
     lock_days: int = Field(35, ge=1, le=36_500)
+    anchor_lock_days: int = Field(400, ge=1, le=36_500)
+    """Signed heads of the ledger are tiny and are read at audits: longer than a year by default."""
     read_back: Literal["full", "checksum"] = "full"
     """`full` downloads and hashes every object again; `checksum` trusts the checksum the store recorded."""
     required: bool = True

@@ -28,7 +28,7 @@ class NewChain:
         return (
             f"This chain is not the first: record {self.seq} (catalog.rebuilt, {self.at:%Y-%m-%d %H:%M}Z) "
             f"says that another one was lost with its database. Its last signed head is record {b.seq} "
-            f"{b.hash}, signed {b.signed_at:%Y-%m-%d %H:%M}Z in {b.backup_id}"
+            f"{b.hash}, signed {b.signed_at:%Y-%m-%d %H:%M}Z in {b.backup_id or 'an anchor of its own'}"
         )
 
 

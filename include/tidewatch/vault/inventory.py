@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from tidewatch.core.anchorkeys import AnchorName, parse_anchor_key
 from tidewatch.core.errors import ConfigError
 from tidewatch.core.objectstore import ListedVersion
 from tidewatch.core.regions import Region
@@ -56,13 +57,21 @@ class ProbeVersion:
 
 
 @dataclass(frozen=True)
+class AnchorVersion:
+    """A signed head of the ledger (evidence/anchoring.py). It is nobody's orphan, whatever its age."""
+
+    version: ListedVersion
+    name: AnchorName
+
+
+@dataclass(frozen=True)
 class Stray:
     """Something under the prefix that is no part of the layout."""
 
     version: ListedVersion
 
 
-def survey(region: Region, below: str = "") -> Iterator[Folder | ProbeVersion | Stray]:
+def survey(region: Region, below: str = "") -> Iterator[Folder | ProbeVersion | AnchorVersion | Stray]:
     """Everything under the region's prefix (or only under `<prefix>/<below>`), in key order. One folder at
     a time is held in memory.
 
@@ -80,14 +89,17 @@ def survey(region: Region, below: str = "") -> Iterator[Folder | ProbeVersion | 
             folder.versions.append(version)
         elif isinstance(place, datetime):
             yield ProbeVersion(version, place)
+        elif place is not None:
+            yield AnchorVersion(version, place)
         else:
             yield Stray(version)
     if folder is not None:
         yield folder
 
 
-def place_of(prefix: str, key: str) -> BackupPath | datetime | None:
-    """The backup that `key` belongs to, or the day of the probe that wrote it; None: neither.
+def place_of(prefix: str, key: str) -> BackupPath | datetime | AnchorName | None:
+    """The backup that `key` belongs to, the day of the probe that wrote it, or the head that is anchored
+    there; None: none of these.
 
     Strict: only keys that we ourselves would have written belong to anything.
     """
@@ -100,6 +112,8 @@ def place_of(prefix: str, key: str) -> BackupPath | datetime | None:
             return datetime.strptime(probe[1], "%Y-%m-%d").replace(tzinfo=UTC)
         except ValueError:
             return None
+    if anchor := parse_anchor_key(prefix, key):
+        return anchor
     parts = relative.split("/")
     if len(parts) not in (5, 6):
         return None

@@ -83,7 +83,7 @@ def check_heads(
     hashes: Mapping[int, str] | Failure,
     last: int,
 ) -> Iterable[Check]:
-    """The newest head that each region's manifests carry is a record of our ledger.
+    """The newest head that each region's anchors and manifests carry is a record of our ledger.
 
     `hashes` are those of our records at the anchored places, `last` is the number of our last record. A
     region that vouches for what is not here holds the end of a longer, or another, ledger.
@@ -101,18 +101,20 @@ def check_heads(
         if problems:
             yield problem("head", region, "; ".join(problems[:3]), advice)
         elif anchor is None:
-            yield warning("head", region, "it carries no head of this ledger yet", "make a backup")
+            yield warning(
+                "head", region, "it carries no head of this ledger yet", "run `tidewatch evidence anchor`"
+            )
         elif isinstance(hashes, Failure):
             yield unknown("head", region, "the database does not answer")
         elif (ours := hashes.get(anchor.head.seq)) is None:
             text = (
-                f"{anchor.backup_id} there vouches for record {anchor.head.seq}, but this ledger ends at "
+                f"{anchor.carrier} there vouches for record {anchor.head.seq}, but this ledger ends at "
                 f"{last}: records were cut off, or the region holds another ledger's end"
             )
             yield problem("head", region, text, advice)
         elif ours != anchor.head.hash:
             text = (
-                f"{anchor.backup_id} there vouches for another record {anchor.head.seq} than this ledger "
+                f"{anchor.carrier} there vouches for another record {anchor.head.seq} than this ledger "
                 "has: it was rewritten, or there are two ledgers"
             )
             yield problem("head", region, text, advice)
