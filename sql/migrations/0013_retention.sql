@@ -50,8 +50,9 @@ create table vault.held_objects (
     object_key text not null,
     version_id text not null,   -- empty: the store has none
     means      text not null check (means in ('legal_hold', 'retention')),
-    until      timestamptz check ((means = 'retention') = (until is not null)),
+    until      timestamptz,            -- of the longer lock
     since      timestamptz not null,
+    seen_at    timestamptz,            -- when the store said so; null: it is about to be asked
     primary key (region, object_key, version_id)
 );
 comment on table vault.held_objects is 'What legal holds protect in each region: by the hold of the store, or by a longer lock';

@@ -37,6 +37,11 @@ def sweep_lock(ctx: BackupContext, region: str) -> contextlib.AbstractContextMan
     return _lock(ctx, f"tidewatch.orphans.{region}", f"What was left behind in {region}")
 
 
+def holds_lock(ctx: BackupContext, region: str) -> contextlib.AbstractContextManager[Connection]:
+    """The warehouse session that holds the lock of what legal holds protect in `region`. Raises Busy."""
+    return _lock(ctx, f"tidewatch.holds.{region}", f"What legal holds protect in {region}")
+
+
 def other_run_at_work(ctx: BackupContext, source: str, run: RunRef) -> str | None:
     """The attempt of another run than `run` that reads `source` now; for a caller that met Busy.
 

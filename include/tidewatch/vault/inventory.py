@@ -16,7 +16,7 @@ from tidewatch.core.regions import Region
 from tidewatch.vault.layout import BackupPath, region_key
 
 _PROBE = re.compile(
-    r"^probes/(\d{4}-\d{2}-\d{2})/(?:(?:put|parts|attributes|trailing|clock)-[0-9a-f]{8}|locked|clock|checksum)$"
+    r"^probes/(\d{4}-\d{2}-\d{2})/(?:(?:put|parts|attributes|trailing|clock|hold)-[0-9a-f]{8}|locked|clock|checksum)$"
 )
 """The names that probes give; `clock` and `checksum` are of earlier ones."""
 

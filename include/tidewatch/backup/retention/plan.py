@@ -23,7 +23,7 @@ from tidewatch.vault.catalogue import GOOD, Status
 
 LEEWAY = timedelta(days=2)
 """A generation that is counted is left when a newer period has its backup, some time after it began. Until
-then the lock holds. It is also how far ahead the lock of something kept without a date always reaches."""
+then the lock holds. So far ahead the locks of what is kept reach, whatever happens between two runs."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def _generation(
         else:
             # One newer period can begin with the next backup, each further one not before its calendar does.
             leaves = max(newest_first[0] + 1, this) + keep - rank - 1
-            end = begins(first_day(generation, leaves), policy.zone) + LEEWAY
+            end = max(begins(first_day(generation, leaves), policy.zone), now) + LEEWAY
             wanted, why = rank < keep, f"{name}, {rank + 1} of {keep}"
         if not wanted:
             spent = f"{keep.days} days are over" if isinstance(keep, Days) else f"{keep} newer ones are there"
@@ -161,7 +161,6 @@ def _generation(
         case.reasons.append(why)
         case.generations.append(generation)
         case.need(end)
-        case.open_end |= end <= now + LEEWAY
 
 
 def _last_ones(
