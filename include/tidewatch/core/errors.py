@@ -91,6 +91,16 @@ class ToolMissing(SourceError):
     """A program such as pg_dump is absent or too old."""
 
 
+class TargetError(TidewatchError):
+    """What a backup is restored to cannot take it as it is."""
+
+
+class TargetUnreachable(TargetError):
+    """No connection to the server that is restored to, or it was lost."""
+
+    retryable = True
+
+
 class RegionError(TidewatchError):
     """A region did not do what was asked."""
 

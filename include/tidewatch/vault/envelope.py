@@ -242,8 +242,8 @@ def _packed(source: _Source, level: int, threads: int) -> Iterator[bytes]:
 
 
 def open_sealed(reader: Reader, writer: Sink, *identities: Any) -> Sealed:
-    """Decrypt and decompress `reader` into `writer`, with whichever of the identities opens it; the counterpart
-    of `seal`.
+    """Decrypt and decompress `reader` into `writer`, with whichever of the identities opens it; the
+    counterpart of `seal`.
 
     Raises IntegrityError when the bytes were changed, cut, or sealed to another key. `writer` may have got
     the sound beginning by then, so use what it got only after this has returned.

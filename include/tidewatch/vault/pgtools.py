@@ -200,12 +200,12 @@ class Child:
 def explain(tool: str, code: int, messages: str) -> SourceError:
     """The error for exit `code` of `tool` after `messages`."""
     ended = f"ended by signal {-code}" if code < 0 else f"exit code {code}"
-    said = _said(messages)
-    found = f"{ended}; {tool} said: {said}" if said else f"{ended}, without a message"
+    told = said(messages)
+    found = f"{ended}; {tool} said: {told}" if told else f"{ended}, without a message"
     what = f"{tool} did not finish"
     whole = f"a complete run of {tool}"
     if denied := re.search(
-        r"permission denied for (?:\w+ )?(table|view|sequence|schema|large object|relation) (\S+)", said
+        r"permission denied for (?:\w+ )?(table|view|sequence|schema|large object|relation) (\S+)", told
     ):
         kind, name = denied.groups()
         return SourcePermission(
@@ -214,7 +214,7 @@ def explain(tool: str, code: int, messages: str) -> SourceError:
             found=found,
             do=_grant(kind, name),
         )
-    if "row-level security" in said:
+    if "row-level security" in told:
         return SourcePermission(
             "Row-level security hides rows from the backup role",
             expected="all rows of all tables",
@@ -222,7 +222,7 @@ def explain(tool: str, code: int, messages: str) -> SourceError:
             do="ALTER ROLE <backup role> BYPASSRLS, so that the backup holds every row",
         )
     # pg_dump sets statement_timeout for its LOCK TABLE (its --lock-wait-timeout), and for nothing else.
-    if "lock timeout" in said or (tool == "pg_dump" and "statement timeout" in said):
+    if "lock timeout" in told or (tool == "pg_dump" and "statement timeout" in told):
         return SourceChanged(
             what,
             expected="an ACCESS SHARE lock on every table within the time allowed",
@@ -230,23 +230,23 @@ def explain(tool: str, code: int, messages: str) -> SourceError:
             do="find the session that holds an ACCESS EXCLUSIVE lock (pg_locks), "
             "or raise lock_timeout_seconds",
         )
-    if "out of shared memory" in said:
+    if "out of shared memory" in told:
         return SourceError(
             what,
             expected="a server that can hold a lock for each table",
             found=found,
             do="raise max_locks_per_transaction in the server's configuration (it takes a restart)",
         )
-    if "conflict with recovery" in said:
+    if "conflict with recovery" in told:
         return standby_conflict(what, found)
-    if "does not exist" in said or "could not open relation" in said or "cache lookup failed" in said:
+    if "does not exist" in told or "could not open relation" in told or "cache lookup failed" in told:
         return SourceChanged(
             what,
             expected="tables that stay while they are dumped",
             found=found,
             do="run again when the migration or DDL job has ended",
         )
-    if "server version mismatch" in said:
+    if "server version mismatch" in told:
         return ToolMissing(
             what,
             expected="a pg_dump as new as the server",
@@ -254,7 +254,7 @@ def explain(tool: str, code: int, messages: str) -> SourceError:
             do="install the client programs of the server's version",
         )
     if re.search(
-        r"server closed the connection|terminating connection|connection to server|connection refused", said
+        r"server closed the connection|terminating connection|connection to server|connection refused", told
     ):
         return SourceUnreachable(
             what,
@@ -273,7 +273,7 @@ def explain(tool: str, code: int, messages: str) -> SourceError:
     return SourceError(what, expected=whole, found=found, do="read the message; nothing was kept; run again")
 
 
-def _said(messages: str) -> str:
+def said(messages: str) -> str:
     """The error lines, shortened. Lines that quote a command or rows are left out: they may hold data."""
     lines = [
         line
