@@ -333,6 +333,18 @@ COMPLETE: dict[str, dict[str, Any]] = {
     "session.begun": {"name": "li.wei"},
     "user.changed": {"name": "li.wei", "change": "added", "roles": ["auditor"], "by": "root"},
     "console.acted": {"act": "verified", "by": "li.wei", "found": {"cn-east": True}},
+    "report.made": {
+        "month": "2026-11",
+        "timezone": "Asia/Shanghai",
+        "version": 2,
+        "complete": True,
+        "judged_until": "2026-11-30",
+        "facts_sha256": SHA,
+        "replaces_facts_sha256": SHA,
+        "files": [{"name": "report.json", "size": 5, "sha256": SHA}],
+        "expected_days": 90,
+        "covered_days": 89,
+    },
 }
 
 

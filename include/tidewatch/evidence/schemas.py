@@ -695,6 +695,38 @@ class HoldLifted(Body):
     lifted_at: Utc
 
 
+class FileDigest(Part):
+    """One file of a report."""
+
+    name: Name
+    size: Count
+    sha256: Digest
+
+
+class ReportMade(Body):
+    """A version of the compliance report of a month. It counts from this record on; another one with other
+    facts is another version.
+    """
+
+    KIND: ClassVar[str] = "report.made"
+
+    month: Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
+    timezone: Name
+    """Whose midnights its days begin at."""
+    version: Annotated[int, Field(ge=1, le=2**53 - 1)]
+    complete: bool
+    """Whether the month was over."""
+    judged_until: Name
+    """The last day that was judged."""
+    facts_sha256: Digest
+    """Of the RFC 8785 form of `facts` in report.json."""
+    replaces_facts_sha256: Digest | None
+    files: list[FileDigest]
+    expected_days: Count
+    """Days of sources on which a backup was expected."""
+    covered_days: Count
+
+
 SCHEMAS: Mapping[str, type[Body]] = {
     model.KIND: model
     for model in (
@@ -729,6 +761,7 @@ SCHEMAS: Mapping[str, type[Body]] = {
         SessionBegun,
         UserChanged,
         ConsoleActed,
+        ReportMade,
     )
 }
 
