@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import psycopg
 
 from tidewatch.backup.context import BackupContext
-from tidewatch.core.database import Connection, try_lock
+from tidewatch.core.database import Connection, lock_number, try_lock
 from tidewatch.core.errors import Busy, TidewatchError
 from tidewatch.vault import catalogue
 from tidewatch.vault.manifest import RunRef
@@ -30,6 +30,11 @@ def backup_lock(ctx: BackupContext, backup_id: str) -> contextlib.AbstractContex
     Not that of its source: copying an old backup takes long, and must not cost the source today's.
     """
     return _lock(ctx, f"tidewatch.backup.{backup_id}", f"Backup {backup_id}")
+
+
+def backup_lock_number(backup_id: str) -> int:
+    """What `backup_lock` locks, for whoever locks many at once."""
+    return lock_number(f"tidewatch.backup.{backup_id}")
 
 
 def sweep_lock(ctx: BackupContext, region: str) -> contextlib.AbstractContextManager[Connection]:

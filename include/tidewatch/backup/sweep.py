@@ -13,20 +13,19 @@ Killed after 3, the next sweep finds the list: what is gone of it was removed an
 version is left until its lock ends; that the store refuses is checked by the store and by us.
 """
 
-import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from tidewatch.backup import messages, records
+from tidewatch.backup import messages, records, removals
 from tidewatch.backup.context import BackupContext
 from tidewatch.backup.endings import abandon_dead
 from tidewatch.backup.lock import backup_lock, source_lock, sweep_lock
 from tidewatch.backup.orphans import ENDED, Findings, Kept, Orphan, Upload, find
-from tidewatch.core.database import Connection, execute, statement
-from tidewatch.core.errors import Busy, RegionRefused, TidewatchError
+from tidewatch.core.database import Connection
+from tidewatch.core.errors import Busy, TidewatchError
 from tidewatch.core.regions import Region
 from tidewatch.evidence import ledger, schemas
 from tidewatch.notices import outbox
@@ -36,7 +35,6 @@ from tidewatch.vault.manifest import RunRef
 
 LEFT_FOR = timedelta(days=1)
 """After this time a person is told of an attempt that nobody takes further."""
-CAUSE = "orphan"
 _AT_ONCE = 4
 _EXAMPLES = 20
 _MAX_ATTEMPTS = 2000
@@ -77,10 +75,7 @@ def remove(ctx: BackupContext, region: Region, run: RunRef | None = None) -> Swe
     """
     with sweep_lock(ctx, region.name) as conn:
         began = ctx.now()
-        before = {
-            (r["object_key"], r["version_id"])
-            for r in execute(conn, "backup/removals", {"region": region.name, "cause": CAUSE})
-        }
+        before = {r.place for r in removals.planned(conn, region.name, "orphan")}
         conn.commit()
         found = find(ctx, region, watch=before)
         orphans, uploads = _still_orphans(ctx, found)
@@ -135,26 +130,15 @@ def _still_orphans(ctx: BackupContext, found: Findings) -> tuple[list[Orphan], l
 def _plan(
     conn: Connection, region: Region, orphans: Sequence[Orphan], uploads: Sequence[Upload], now: datetime
 ) -> None:
-    rows = [(o.key, o.version_id, "version", o.size, o.backup_id) for o in orphans]
-    rows += [(u.key, u.upload_id, "upload", 0, u.backup_id) for u in uploads]
-    names = ("object_key", "version_id", "kind", "bytes", "backup_id")
-    common = {"region": region.name, "planned_at": now, "cause": CAUSE}
-    with conn.cursor() as cursor:
-        values = [{**common, **dict(zip(names, row, strict=True))} for row in rows]
-        cursor.executemany(statement("backup/plan_removal"), values)
-    conn.commit()
+    rows = [removals.Removal(o.key, o.version_id, "version", o.size, o.backup_id) for o in orphans]
+    rows += [removals.Removal(u.key, u.upload_id, "upload", 0, u.backup_id) for u in uploads]
+    removals.plan(conn, region.name, "orphan", rows, now)
 
 
 def _delete(ctx: BackupContext, region: Region, orphan: Orphan) -> tuple[str, str] | None:
-    """None: it is there still. Deleting what is gone is no error."""
-    try:
-        region.store.delete(orphan.key, orphan.version_id)
-    except TidewatchError as error:
-        kind = "refused" if isinstance(error, RegionRefused) else "not deleted"
-        ctx.progress(f"{region.name}: {orphan.key} {kind}: {error.found}")
-        return None
-    ctx.progress(f"{region.name}: {orphan.key} is removed")
-    return orphan.key, orphan.version_id
+    """None: it is there still."""
+    place = orphan.key, orphan.version_id
+    return place if removals.delete(ctx, region, *place) else None
 
 
 def _abort(ctx: BackupContext, region: Region, upload: Upload) -> tuple[str, str] | None:
@@ -181,15 +165,11 @@ def _record(
     run: RunRef | None,
 ) -> None:
     """What is gone of the plan, into the ledger. What is not gone is found again by the next sweep."""
-    rows = execute(conn, "backup/removals", {"region": region.name, "cause": CAUSE}).fetchall()
-    done = [r for r in rows if (r["object_key"], r["version_id"]) in gone]
-    digest = hashlib.sha256()
-    for row in done:
-        digest.update(f"{row['object_key']} {row['version_id']}\n".encode())
-    versions = [r for r in done if r["kind"] == "version"]
-    swept.keys, swept.bytes = len(versions), sum(r["bytes"] for r in versions)
+    done = [r for r in removals.planned(conn, region.name, "orphan") if r.place in gone]
+    versions = [r for r in done if r.kind == "version"]
+    swept.keys, swept.bytes = len(versions), sum(r.bytes for r in versions)
     swept.uploads = len(done) - len(versions)
-    execute(conn, "backup/forget_removals", {"region": region.name, "cause": CAUSE})
+    removals.forget(conn, region.name, "orphan")
     if done:
         now = ctx.now()
         body = schemas.OrphansRemoved.model_validate(
@@ -202,9 +182,9 @@ def _record(
                 "keys": swept.keys,
                 "bytes": swept.bytes,
                 "uploads": swept.uploads,
-                "sha256": digest.hexdigest(),
-                "examples": [r["object_key"] for r in done[:_EXAMPLES]],
-                "attempts": sorted({r["backup_id"] for r in done if r["backup_id"]})[:_MAX_ATTEMPTS],
+                "sha256": removals.digest_of(done),
+                "examples": [r.object_key for r in done[:_EXAMPLES]],
+                "attempts": sorted({r.backup_id for r in done if r.backup_id})[:_MAX_ATTEMPTS],
                 "locked": swept.locked,
             }
         )
