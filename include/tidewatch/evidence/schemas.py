@@ -537,6 +537,43 @@ class ConsoleActed(Body):
     """verified: region -> whether the copy is whole; rows_seen: gate, run and how many rows."""
 
 
+class RestoreDone(Body):
+    """A backup, or part of it, was restored because somebody asked for it."""
+
+    KIND: ClassVar[str] = "restore.done"
+
+    policy: Policy
+    source: Name
+    backup_id: Name
+    manifest_sha256: Digest
+    snapshot_at: Utc
+    standing: Literal["sealed", "degraded", "accepted", "suspect", "rejected", "failed"]
+    """What the backup was, as the region's own files say."""
+    regions: list[Name]
+    """Where its objects came from."""
+    target: Name
+    scratch: bool
+    """Whether config/restore.yaml lets anybody write there without a confirmation."""
+    tables: list[Name]
+    """Only these; empty: all."""
+    paths: list[str]
+    """Only what is at or below these; empty: all."""
+    run: Run | None
+    """None: the command line."""
+    restored_by: FreeText | None
+    started_at: Utc
+    ended_at: Utc
+    milliseconds: dict[str, Count]
+    """By phase: fetch, decrypt (CPU time), load; and `all`."""
+    objects: Count
+    stored_bytes: Count
+    rows: Count | None
+    """Of the whole database, as the manifest counts them."""
+    entries: Count | None
+    """Files, directories and links."""
+    remarks: list[FreeText]
+
+
 class CheckMade(Part):
     """One question that a restore test asked of the restored copy."""
 
@@ -755,6 +792,7 @@ SCHEMAS: Mapping[str, type[Body]] = {
         EvidenceExported,
         FindingOpened,
         FindingClosed,
+        RestoreDone,
         RestoreTested,
         RestoreReported,
         RestoreSigned,

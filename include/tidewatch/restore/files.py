@@ -21,7 +21,7 @@ from tidewatch.core.progress import human_bytes
 from tidewatch.restore.choose import Chosen
 from tidewatch.restore.context import RestoreContext
 from tidewatch.restore.fetch import Fetched, FetchedObject
-from tidewatch.restore.opening import opened
+from tidewatch.restore.opening import open_into, opened
 from tidewatch.vault.envelope import Identities
 from tidewatch.vault.filenames import decode_name
 from tidewatch.vault.manifest import FileEntry, Manifest
@@ -74,16 +74,43 @@ def unpack(
     (not empty, cannot be written), IntegrityError, NotFound; `directory` is as it was then.
     """
     began = time.monotonic()
+    entries = list(selected(chosen.manifest, prefixes))
+    work = _Tree(ctx, chosen.manifest, fetched, ctx.identities_for(chosen.manifest), entries)
+    with _appearing(directory) as beside, work.into(beside):
+        work.make()
+    return Unpacked(
+        len(entries),
+        work.bytes,
+        {"decrypt": work.decrypting, "load": max(0.0, time.monotonic() - began - work.decrypting)},
+    )
+
+
+def unseal(ctx: RestoreContext, chosen: Chosen, fetched: Fetched, directory: Path) -> Unpacked:
+    """The objects of a database's backup, opened: `dump.pgc` for pg_restore and `roles.sql` for psql. As
+    `unpack` otherwise."""
+    began, size, decrypting = time.monotonic(), 0, 0.0
     identities = ctx.identities_for(chosen.manifest)
-    entries = selected(chosen.manifest, prefixes)
+    with _appearing(directory) as beside:
+        for found in fetched.objects.values():
+            path = beside / found.entry.name.removesuffix(".zst.age")
+            before = time.thread_time()
+            with path.open("xb") as out:
+                size += open_into(found, identities, out.write).plain_size
+            path.chmod(0o600)
+            decrypting += time.thread_time() - before
+    load = max(0.0, time.monotonic() - began - decrypting)
+    return Unpacked(len(fetched.objects), size, {"decrypt": decrypting, "load": load})
+
+
+@contextlib.contextmanager
+def _appearing(directory: Path) -> Iterator[Path]:
+    """A new directory beside `directory`, which takes its place in one step when all went well."""
     require_empty(directory)
     beside = directory.with_name(f".{directory.name}.restoring")
     remove_tree(beside)
     try:
         beside.mkdir(parents=True, mode=0o700)
-        work = _Tree(ctx, chosen.manifest, fetched, identities, entries)
-        with work.into(beside):
-            work.make()
+        yield beside
         beside.chmod(0o755)
         beside.rename(directory)
     except OSError as error:
@@ -96,11 +123,6 @@ def unpack(
     finally:
         if beside.exists():
             remove_tree(beside)
-    return Unpacked(
-        len(entries),
-        work.bytes,
-        {"decrypt": work.decrypting, "load": max(0.0, time.monotonic() - began - work.decrypting)},
-    )
 
 
 def require_empty(directory: Path) -> None:
@@ -123,6 +145,15 @@ def require_empty(directory: Path) -> None:
             found="files in it, which were left as they are",
             do="choose another path, or move away what is there",
         )
+
+
+def put_aside(directory: Path, stamp: str) -> Path | None:
+    """Rename a directory that has content; its new place, None when there is nothing to keep."""
+    if not directory.is_dir() or next(iter(directory.iterdir()), None) is None:
+        return None
+    kept = directory.with_name(f"{directory.name}.before-{stamp}")
+    directory.rename(kept)
+    return kept
 
 
 def remove_tree(root: Path) -> None:
