@@ -2,8 +2,9 @@
 nothing was restored.
 
 Such a finding is never closed by itself. A day that has passed cannot be backed up any more, and a backup
-that turns up later (a catalogue that was rebuilt) is for a person to look at. Nor is one that a person has closed
-opened again when the report is made once more: the day stays a gap in the calendar, with what was said to it.
+that turns up later (a catalogue that was rebuilt) is for a person to look at. Nor is one that a person has
+closed opened again when the report is made once more: the day stays a gap in the calendar, with what was said
+to it.
 """
 
 from dataclasses import dataclass

@@ -17,8 +17,8 @@ from typst import Compiler, Fonts
 from tidewatch.evidence.report.blocks import Page
 
 _TEMPLATE = Path(__file__).parent / "pages" / "report.typ"
-_LONG = re.compile(r"[!-~]{25,}")
-_AFTER = re.compile(r"([-/:_.,;=&?@+]|[^-/:_.,;=&?@+]{24})(?=.)")
+_LONG = re.compile(r"[!-~]{15,}")
+_AFTER = re.compile(r"([-/:_.,;=&?@+]|[^-/:_.,;=&?@+]{10})(?=.)")
 _HERE = "\u200b"
 
 

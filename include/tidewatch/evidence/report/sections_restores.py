@@ -14,7 +14,7 @@ from tidewatch.evidence.report.blocks import (
 )
 from tidewatch.evidence.report.document import ReportFile
 from tidewatch.evidence.report.tones import STATUS_TONE, status_cell
-from tidewatch.evidence.report.words import Words
+from tidewatch.evidence.report.words import PHASES, Words
 
 
 def restores(report: ReportFile, say: Words) -> Section:
@@ -23,7 +23,7 @@ def restores(report: ReportFile, say: Words) -> Section:
     blocks: list[Block] = [
         Table(
             [
-                Column(say("数据源", "Source"), 1.6),
+                Column(say("数据源", "Source"), 1.8),
                 Column(say("区域", "Region"), 1.2),
                 Column(say("备份", "Backup"), 3),
                 Column(say("结果", "Result"), 1),
@@ -106,7 +106,9 @@ def restores(report: ReportFile, say: Words) -> Section:
 
 
 def _test_row(test: doc.RestoreTestFacts, say: Words) -> list[Cell]:
-    phases = ", ".join(f"{say.status(k)} {say.seconds(v)}" for k, v in sorted(test.phases.items()))
+    phases = ", ".join(
+        f"{say.status(k)} {say.seconds(v)}" for k, v in sorted(test.phases.items(), key=_in_order)
+    )
     attempt = say(f"（第 {test.attempt} 次）", f" (attempt {test.attempt})") if test.attempt > 1 else ""
     return [
         cell(test.source),
@@ -117,6 +119,11 @@ def _test_row(test: doc.RestoreTestFacts, say: Words) -> list[Cell]:
         _against(test.rpo_seconds, test.rpo_target, say),
         cell(phases),
     ]
+
+
+def _in_order(phase: tuple[str, float]) -> tuple[int, str]:
+    name = phase[0]
+    return (PHASES.index(name) if name in PHASES else len(PHASES), name)
 
 
 def _against(measured: float | None, target: float | None, say: Words) -> Cell:

@@ -168,11 +168,14 @@ def _signed_cell(facts: doc.Document, say: Words) -> Cell:
 def _findings_cell(facts: doc.Document, say: Words) -> Cell:
     opened = sum(facts.period.since <= f.opened_at < facts.period.cut for f in facts.findings)
     closed = sum(f.closed_at is not None for f in facts.findings)
+    later = sum(f.opened_at >= facts.period.cut for f in facts.findings)
     still = len(facts.findings) - closed
     return cell(
         say(
-            f"列出 {len(facts.findings)} 项：期间内打开 {opened}，已关闭 {closed}，未关闭 {still}",
-            f"{len(facts.findings)} listed: {opened} opened in the period, {closed} closed, {still} open",
+            f"列出 {len(facts.findings)} 项：期间内打开 {opened}，之后就本期打开 {later}；"
+            f"其中已关闭 {closed}，未关闭 {still}",
+            f"{len(facts.findings)} listed: {opened} opened in the period, {later} opened later about it; "
+            f"{closed} are closed, {still} open",
         ),
         "bad" if still else "",
     )

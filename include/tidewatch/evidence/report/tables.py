@@ -4,10 +4,16 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from tidewatch.core.plain import is_plain, plain
-from tidewatch.evidence.report.document import Document, ReportFile
+from tidewatch.evidence.report.document import (
+    BackupFacts,
+    CopyFacts,
+    Document,
+    QuestionFacts,
+    ReportFile,
+)
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _BOM = "\ufeff"
@@ -24,8 +30,7 @@ def report_json(report: ReportFile) -> bytes:
 def csv_files(facts: Document) -> dict[str, bytes]:
     """File name -> CSV (RFC 4180, UTF-8 with a byte order mark), one file for each list of the document."""
     lists = facts.as_json()
-    files = {f"{name}.csv": _csv(rows(lists)) for name, rows in _ROWS.items()}
-    return files
+    return {f"{name}.csv": _csv(_fields(name), rows(lists)) for name, rows in _ROWS.items()}
 
 
 def _simple(name: str) -> Callable[[Mapping[str, Any]], list[dict[str, Any]]]:
@@ -84,14 +89,28 @@ _ROWS: Mapping[str, Callable[[Mapping[str, Any]], Sequence[dict[str, Any]]]] = {
 }
 
 
-def _csv(rows: Iterable[Mapping[str, Any]]) -> bytes:
-    listed = list(rows)
+def _fields(name: str) -> list[str]:
+    """The head of a file: the fields of what the document lists."""
+    if name in _HEADS:
+        return list(_HEADS[name])
+    (line,) = get_args(Document.model_fields[name].annotation)
+    return list(line.model_fields)
+
+
+def _csv(fields: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    if listed:
-        writer.writerow(listed[0])
-        writer.writerows([_field(value) for value in row.values()] for row in listed)
+    writer.writerow(fields)
+    writer.writerows([_field(row[name]) for name in fields] for row in rows)
     return (_BOM + out.getvalue()).encode()
+
+
+_HEADS: Mapping[str, Sequence[str]] = {
+    "days": ("day", "source", "region", "in_region", "state", "backups", "finding"),
+    "backups": (*(f for f in BackupFacts.model_fields if f != "copies"), "verified_in", "lacking_in"),
+    "copies": ("backup_id", *CopyFacts.model_fields),
+    "probes": ("region", "probes", "unusable", "days", "last_at", *QuestionFacts.model_fields),
+}
 
 
 def _field(value: Any) -> str | int | float:

@@ -65,6 +65,10 @@ _QUESTIONS = {
 }
 
 
+PHASES = ("fetch", "decrypt", "load", "check")
+"""Of a restore test, in their order; others follow by name."""
+
+
 class Words:
     """One language, and the clock that times are told by."""
 
