@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -220,7 +219,7 @@ def test_the_list_can_be_filtered(desk: Desk) -> None:
 
 
 def test_more_records_than_a_page_are_listed_in_order(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["tidewatch.cli.ledger"], "_PAGE", 2)
+    monkeypatch.setattr("tidewatch.evidence.export._PAGE", 2)
     _fill(desk, 5)
     assert desk("ledger", "list").out.splitlines() == _stored(desk)
 

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import typer
 
-from tidewatch.cli import backup, catalog, database, doctor, keys, ledger, orphans, region
+from tidewatch.cli import backup, catalog, database, doctor, evidence, findings, keys, ledger, orphans, region
 from tidewatch.cli.failures import exit_code
 from tidewatch.core.errors import ConfigError
 from tidewatch.core.settings import load_settings
@@ -43,6 +43,8 @@ app.add_typer(region.app, name="region")
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(orphans.app, name="orphans")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(evidence.app, name="evidence")
+app.add_typer(findings.app, name="findings")
 app.add_typer(keys.app, name="keys")
 app.add_typer(database.app, name="db")
 app.command(short_help="Is everything as it should be?")(doctor.doctor)

@@ -12,9 +12,9 @@ import typer
 
 from tidewatch.backup.anchors import Anchor, newest_anchor
 from tidewatch.cli.common import Json, print_json, print_line, regions, settings, warehouse
-from tidewatch.core.database import Connection, execute
 from tidewatch.core.signing import KeyRing
 from tidewatch.evidence.chains import NewChain, chain_before
+from tidewatch.evidence.export import entries
 from tidewatch.evidence.verify import LedgerReport
 from tidewatch.evidence.verify import verify as verify_ledger
 
@@ -23,8 +23,6 @@ app = typer.Typer(
     short_help="The evidence: verify it, print it.",
     help="The evidence ledger: append-only, gapless, hash-chained.",
 )
-
-_PAGE = 1000
 
 
 @app.command()
@@ -125,7 +123,7 @@ def list_records(
         tidewatch ledger list --output evidence.jsonl
     """
     with warehouse() as conn:
-        lines = _entries(conn, since, kind, subject)
+        lines = entries(conn, since, kind, subject)
         if output is None:
             if isinstance(sys.stdout, TextIOWrapper):
                 sys.stdout.reconfigure(encoding="utf-8")  # what was hashed, whatever the terminal speaks
@@ -134,19 +132,6 @@ def list_records(
         else:
             _write(output, lines)
     return 0
-
-
-def _entries(conn: Connection, since: int, kind: str | None, subject: str | None) -> Iterator[str]:
-    """The stored texts as they are, also where they were altered: `verify` judges, this shows. A genuine
-    text holds no line break; one in an altered text must not pass for the end of a record."""
-    while True:
-        filters = {"since_seq": since, "kind": kind, "subject": subject, "page": _PAGE}
-        page = execute(conn, "evidence/records", filters).fetchall()
-        for row in page:
-            yield "".join(c if c >= " " else f"\\u{ord(c):04x}" for c in row["entry"] or "")
-        if len(page) < _PAGE:
-            return
-        since = page[-1]["seq"] + 1
 
 
 def _write(target: Path, lines: Iterator[str]) -> None:

@@ -44,8 +44,13 @@ class VerifyKey:
 
     @property
     def key_id(self) -> str:
-        """The first 16 hex digits of SHA-256 over the 32 raw public key bytes."""
-        return sha256_hex(self.raw)[:16]
+        """The first 16 hex digits of the fingerprint."""
+        return self.fingerprint[:16]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the 32 raw public key bytes, 64 hex digits: what an auditor writes down."""
+        return sha256_hex(self.raw)
 
     @property
     def raw(self) -> bytes:
