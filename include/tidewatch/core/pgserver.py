@@ -61,15 +61,17 @@ class PgServer:
         max_connections: int = 100,
         server_binaries: Path | None = None,
         settings: Mapping[str, str] | None = None,
+        superuser: str = SUPERUSER,
     ) -> None:
         """`server_binaries`: directory with initdb and postgres of another version than the wheel's.
-        `settings`: of postgresql.conf, in the place of ours."""
+        `settings`: of postgresql.conf, in the place of ours. `superuser`: the one that owns the server."""
         self.home = home.resolve()
         self._server_binaries = server_binaries
         self.log = self.home / "postgres.log"
         self._fsync = fsync
         self._max_connections = max_connections
         self._settings = dict(settings or {})
+        self.superuser = superuser
         self._state_file = self.home / "postgres.json"
         state = self._read_state()
         self.port: int | None = port or state.get("port")
@@ -97,13 +99,13 @@ class PgServer:
         """The superuser's password."""
         return (self.home / "password").read_text(encoding="ascii").strip()
 
-    def dsn(self, dbname: str = "postgres", user: str = SUPERUSER, password: str | None = None) -> str:
+    def dsn(self, dbname: str = "postgres", user: str | None = None, password: str | None = None) -> str:
         """libpq connection string with password; never print it."""
         return make_conninfo(
             host="127.0.0.1",
             port=self.port,
             dbname=dbname,
-            user=user,
+            user=user or self.superuser,
             password=password or self.password,
             connect_timeout=10,
         )
@@ -212,7 +214,7 @@ class PgServer:
                     "-D",
                     str(fresh),
                     "-U",
-                    SUPERUSER,
+                    self.superuser,
                     f"--pwfile={password_file}",
                     "--auth=scram-sha-256",
                     "--encoding=UTF8",

@@ -14,14 +14,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
-from psycopg import sql
-
-from tidewatch.core.errors import Busy, ConfigError, ToolMissing
+from tidewatch.core.errors import Busy, ToolMissing
 from tidewatch.core.files import directory_lock
-from tidewatch.core.pgserver import PgServer
+from tidewatch.core.pgserver import SUPERUSER, PgServer
 from tidewatch.core.settings import Settings
-from tidewatch.vault.facts import DatabaseFingerprint
 
 DATABASE = "restored"
 _SETTINGS = {
@@ -34,7 +30,6 @@ _SETTINGS = {
     # One lock for each table of one transaction.
     "max_locks_per_transaction": "1024",
 }
-_PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
 
 
 @dataclass(frozen=True)
@@ -46,22 +41,9 @@ class Scratch:
     work: Path
     bin_dir: Path
 
-    def create_database(self, like: DatabaseFingerprint) -> str:
-        """DSN of a new, empty database with the encoding and collation of the one that was backed up, whose
-        extensions can be installed. Raises ConfigError."""
-        dsn = self.server.dsn()
-        with psycopg.connect(dsn, autocommit=True) as conn:
-            _require_extensions(conn, like)
-            try:
-                conn.execute(_create(like))
-            except psycopg.Error as error:
-                raise ConfigError(
-                    "The scratch server cannot make a database like the one that was backed up",
-                    expected=f"encoding {like.encoding}, collation {like.collation}",
-                    found=error.diag.message_primary or type(error).__name__,
-                    do="install that locale on this machine (`locale-gen`), and for ICU a PostgreSQL that "
-                    "was built with it",
-                ) from None
+    @property
+    def dsn(self) -> str:
+        """Of the database to restore into, which is not there yet."""
         return self.server.dsn(DATABASE)
 
 
@@ -86,11 +68,17 @@ def scratch_directory(settings: Settings, name: str) -> Iterator[Path]:
 
 @contextmanager
 def scratch_server(
-    settings: Settings, place: Path, major: int, extra: Mapping[str, str] | None = None
+    settings: Settings,
+    place: Path,
+    major: int,
+    *,
+    extra: Mapping[str, str] | None = None,
+    superuser: str = SUPERUSER,
 ) -> Iterator[Scratch]:
     """A server of this major version within `place` (of `scratch_directory`), ended and removed afterwards.
 
-    `extra`: settings of postgresql.conf, such as shared_preload_libraries. Raises ToolMissing, StackError.
+    `extra`: settings of postgresql.conf, such as shared_preload_libraries. `superuser`: the one that owns the
+    server, named as in the source. Raises ToolMissing, StackError.
     """
     binaries = find_server(settings.pg_bin_dir, major)
     server = PgServer(
@@ -98,6 +86,7 @@ def scratch_server(
         fsync=False,
         server_binaries=None if binaries == _wheel() else binaries,
         settings=_SETTINGS | dict(extra or {}),
+        superuser=superuser,
     )
     work = place / "work"
     work.mkdir(mode=0o700)
@@ -197,39 +186,3 @@ def _version_in(directory: Path) -> int | None:
         return None
     match = re.search(r"\(PostgreSQL\) (\d+)", shown)
     return int(match[1]) if match else None
-
-
-def _require_extensions(conn: psycopg.Connection, like: DatabaseFingerprint) -> None:
-    rows = conn.execute("select name, default_version from pg_available_extensions").fetchall()
-    offered: dict[str, str] = dict(rows)
-    missing = [f"{e.name} {e.version}" for e in like.extensions if offered.get(e.name) != e.version]
-    if missing:
-        names = [e.name for e in like.extensions if offered.get(e.name) != e.version]
-        raise ConfigError(
-            "The scratch server lacks extensions that the backup needs",
-            expected=", ".join(missing),
-            found=", ".join(f"{n} {offered[n]}" if n in offered else f"no {n}" for n in names),
-            do="install the packages of these extensions, in these versions, for the PostgreSQL that restore "
-            "tests use (docs/restore-tests.md)",
-        )
-
-
-def _create(like: DatabaseFingerprint) -> sql.Composed:
-    """`like.collation` is as sql/vault/database_facts.sql writes it: `<collate> <ctype> [provider=p]
-    [locale=l]`; servers before 15 know no provider."""
-    names, _, rest = like.collation.partition(" provider=")
-    provider, _, locale = rest.partition(" locale=")
-    if not rest:
-        names, _, locale = like.collation.partition(" locale=")
-    collate, _, ctype = names.partition(" ")
-    parts = [
-        sql.SQL("create database {} template template0 encoding {} lc_collate {} lc_ctype {}").format(
-            sql.Identifier(DATABASE), sql.Literal(like.encoding), sql.Literal(collate), sql.Literal(ctype)
-        )
-    ]
-    if provider in _PROVIDERS:
-        parts.append(sql.SQL("locale_provider {}").format(sql.SQL(_PROVIDERS[provider])))
-        if provider in ("i", "b"):
-            option = sql.SQL("icu_locale" if provider == "i" else "builtin_locale")
-            parts.append(sql.SQL("{} {}").format(option, sql.Literal(locale)))
-    return sql.SQL(" ").join(parts)

@@ -24,6 +24,8 @@ class Targets(Strict):
     """Columns of type timestamptz, timestamp (taken as UTC) or date that say when a row was written."""
     server_settings: dict[str, str] = Field(default_factory=dict)
     """Settings of postgresql.conf that the scratch server needs, such as shared_preload_libraries."""
+    superuser: str = Field("postgres", pattern=r"^[^\x00-\x1f]{1,63}$")
+    """The role that owns the source's server (`initdb --username`); it belongs to what is compared."""
 
 
 class SignOff(Strict):
