@@ -37,6 +37,7 @@ def main() -> int:
 def _pages() -> Iterator[tuple[Path, str]]:
     from inventory import inventory
 
+    from tidewatch.evidence.report import document
     from tidewatch.vault.manifest import schema_text
 
     dags = _dags()
@@ -44,6 +45,7 @@ def _pages() -> Iterator[tuple[Path, str]]:
     yield PROJECT / "tests" / "golden" / "dags.txt", inventory(dags)
     yield PROJECT / "docs" / "cli.md", _cli_page()
     yield PROJECT / "docs" / "schemas" / "manifest-1.json", schema_text()
+    yield PROJECT / "docs" / "schemas" / "compliance-report-1.json", document.schema_text()
 
 
 def _dags() -> dict[str, Any]:
@@ -63,7 +65,9 @@ def _dag_page(dags: dict[str, Any]) -> str:
     lines += ["| Dag | runs | tags |", "|---|---|---|"]
     for dag_id in sorted(dags):
         dag = dags[dag_id]
-        when = f"`{dag.timetable.expression}` {dag.timetable.timezone}"
+        when = "by hand"
+        if dag.timetable.can_be_scheduled:
+            when = f"`{dag.timetable.expression}` {dag.timetable.timezone}"
         lines.append(f"| [{dag_id}](#{dag_id}) | {when} | {', '.join(sorted(dag.tags))} |")
     for dag_id in sorted(dags):
         path = Path(dags[dag_id].fileloc).relative_to(PROJECT)

@@ -31,6 +31,8 @@ def inventory(dags: dict[str, Any]) -> str:
 
 def _schedule(dag: Any) -> str:
     timetable = dag.timetable
+    if not timetable.can_be_scheduled:
+        return "by hand"
     return f"{type(timetable).__name__}({timetable.expression}, {timetable.timezone})"
 
 

@@ -25,7 +25,19 @@ from pathlib import Path
 
 import typer
 
-from tidewatch.cli import backup, catalog, database, doctor, evidence, findings, keys, ledger, orphans, region
+from tidewatch.cli import (
+    backup,
+    catalog,
+    database,
+    doctor,
+    evidence,
+    findings,
+    keys,
+    ledger,
+    orphans,
+    region,
+    restore,
+)
 from tidewatch.cli.failures import exit_code
 from tidewatch.core.errors import ConfigError
 from tidewatch.core.settings import load_settings
@@ -47,6 +59,7 @@ app.add_typer(evidence.app, name="evidence")
 app.add_typer(findings.app, name="findings")
 app.add_typer(keys.app, name="keys")
 app.add_typer(database.app, name="db")
+app.command(short_help="Bring back a backup, or part of it.")(restore.restore)
 app.command(short_help="Is everything as it should be?")(doctor.doctor)
 
 

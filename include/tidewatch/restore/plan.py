@@ -65,6 +65,25 @@ class Plan:
     def plain_bytes(self) -> int:
         return sum(o.plain_size for o in self.objects)
 
+    def as_dict(self) -> dict[str, object]:
+        """Names and numbers for XCom and JSON."""
+        return {
+            "backup_id": self.chosen.backup_id,
+            "standing": self.chosen.standing,
+            "snapshot_at": self.chosen.manifest.snapshot_at,
+            "regions": [region.name for region in self.order],
+            "target": self.where.text,
+            "confirm": None if self.permission.scratch else self.where.name,
+            "objects": len(self.objects),
+            "stored_bytes": self.stored_bytes,
+            "plain_bytes": self.plain_bytes,
+            "entries": self.entries,
+            "tables": list(self.request.tables),
+            "paths": list(self.request.paths),
+            "work_dir": str(self.work_dir),
+            "remarks": list(self.remarks),
+        }
+
 
 def make_plan(ctx: RestoreContext, request: Request) -> Plan:
     """Choose, and check keys, target, permission, confirmation (but for a dry run) and room on the disks.
