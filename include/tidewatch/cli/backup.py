@@ -26,7 +26,7 @@ from tidewatch.core.signing import KeyRing
 from tidewatch.evidence import ledger
 from tidewatch.vault import catalogue
 from tidewatch.vault.catalogue import Backup, Copy
-from tidewatch.vault.verify import CopyReport, verify_copy
+from tidewatch.vault.verify import CopyReport, of_its_regions, verify_copy
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -173,26 +173,19 @@ def verify(
         with warehouse() as conn:
             catalogue.get(conn, resolved)  # nobody shows a manifest: is there such a backup at all?
     if not region:
-        reports = _of_its_regions(reports)
+        reports = of_its_regions(reports)
     if as_json:
         print_json([{"backup_id": resolved, **_report(report)} for report in reports])
     else:
         print_table(
             ["region", "verdict", "objects", "what is wrong"],
             [
-                [r.region, "verified" if r.ok else "NOT VERIFIED", len(r.objects), _wrong(r) or "-"]
+                [r.region, "verified" if r.ok else "NOT VERIFIED", len(r.objects), r.wrong or "-"]
                 for r in reports
             ],
             title=resolved,
         )
     return 0 if all(report.ok for report in reports) else 1
-
-
-def _of_its_regions(reports: list[CopyReport]) -> list[CopyReport]:
-    """Without the regions that the backup was never meant for, as its signed manifest says: a source may be
-    kept in some of the regions only."""
-    meant = {copy.region for r in reports if r.manifest for copy in r.manifest.copies}
-    return [r for r in reports if r.manifest or r.region in meant or not meant]
 
 
 Who = Annotated[
@@ -343,17 +336,12 @@ def _verified(copies: list[Copy]) -> list[str]:
     )
 
 
-def _wrong(report: CopyReport) -> str:
-    found = [f"{_name(a.key)}: {a.problem}" for a in report.objects if not a.ok]
-    return "; ".join(([report.problem] if report.problem else []) + found)
-
-
 def _report(report: CopyReport) -> dict[str, Any]:
     return {
         "region": report.region,
         "verified": report.ok,
         "objects": [a.model_dump(mode="json") for a in report.objects],
-        "problem": _wrong(report) or None,
+        "problem": report.wrong or None,
     }
 
 

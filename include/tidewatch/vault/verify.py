@@ -25,6 +25,12 @@ class CopyReport:
     def ok(self) -> bool:
         return self.problem is None and all(answer.ok for answer in self.objects)
 
+    @property
+    def wrong(self) -> str:
+        """Everything that is not as it should be, in one line; empty when nothing is."""
+        found = [f"{a.key.rpartition('/')[2]}: {a.problem}" for a in self.objects if not a.ok]
+        return "; ".join(([self.problem] if self.problem else []) + found)
+
 
 def verify_copy(
     region: Region,
@@ -60,6 +66,13 @@ def verify_copy(
         except TidewatchError as error:
             return CopyReport(region.name, manifest, answers, str(error))
     return CopyReport(region.name, manifest, answers, None)
+
+
+def of_its_regions(reports: list[CopyReport]) -> list[CopyReport]:
+    """Without the regions that the backup was never meant for, as its signed manifest says: a source may be
+    kept in some of the regions only."""
+    meant = {copy.region for r in reports if r.manifest for copy in r.manifest.copies}
+    return [r for r in reports if r.manifest or r.region in meant or not meant]
 
 
 def _promised(manifest: Manifest, relative: str) -> datetime | None:

@@ -1,0 +1,2 @@
+update console.checks set state = 'done', ok = %(ok)s, report = %(report)s, ended_at = greatest(%(now)s, asked_at)
+where check_id = %(check_id)s and state = 'running'

@@ -1,0 +1,1 @@
+select seq, at, hash from evidence.ledger order by seq desc limit 1

@@ -1,0 +1,1 @@
+select seq, at, kind, subject, entry, hash from evidence.ledger where seq = %(seq)s

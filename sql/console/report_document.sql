@@ -1,0 +1,1 @@
+select document from restore.reports where run_id = %(run_id)s

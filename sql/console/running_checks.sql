@@ -1,0 +1,1 @@
+select check_id, backup_id from console.checks where state = 'running' and backup_id = %(backup_id)s
