@@ -32,11 +32,14 @@ from tidewatch.cli import (
     doctor,
     evidence,
     findings,
+    holds,
     keys,
     ledger,
     orphans,
     region,
+    report,
     restore,
+    retention,
 )
 from tidewatch.cli.failures import exit_code
 from tidewatch.core.errors import ConfigError
@@ -54,7 +57,10 @@ app.add_typer(backup.app, name="backup")
 app.add_typer(region.app, name="region")
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(orphans.app, name="orphans")
+app.add_typer(retention.app, name="retention")
+app.add_typer(holds.app, name="holds")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(report.app, name="report")
 app.add_typer(evidence.app, name="evidence")
 app.add_typer(findings.app, name="findings")
 app.add_typer(keys.app, name="keys")
