@@ -1,18 +1,24 @@
-"""*Evidence*: the head of the ledger, where it is anchored, its records."""
+"""*Evidence*: the head of the ledger, where it is anchored, its records, and the export for an audit."""
 
 import json
+import shutil
+import tempfile
 from datetime import date
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
-from starlette.responses import Response
+from starlette.background import BackgroundTask
+from starlette.responses import FileResponse, Response
 
 from tidewatch.access.roles import Person
 from tidewatch.console.desk import Desk
-from tidewatch.console.forms import Needs
+from tidewatch.console.forms import Needs, SignedForm
 from tidewatch.console.page import Pages
 from tidewatch.console.routes.common import PAGE, Text, cut, end_of, or_none, start_of
-from tidewatch.core.database import execute
+from tidewatch.core.database import Connection, execute
+from tidewatch.core.signing import KeyRing, SigningKey
+from tidewatch.evidence.export import export
 
 Reader = Annotated[Person, Depends(Needs("evidence.read"))]
 Seq = Annotated[int | None, Query(ge=1, le=2**63 - 1)]
@@ -43,12 +49,14 @@ def router(desk: Desk, page: Pages) -> APIRouter:
             rows, more = cut(execute(conn, "console/records", values).fetchall())
             last = execute(conn, "console/last_record").fetchone()
             kinds = [row["kind"] for row in execute(conn, "console/kinds")]
+            anchors = _anchors(conn)
         return page(
             request,
             "evidence.html.j2",
             rows=rows,
             more=rows[-1]["seq"] if more else None,
             head=last,
+            anchors=anchors,
             kinds=kinds,
             kind=kind,
             subject=subject,
@@ -67,7 +75,38 @@ def router(desk: Desk, page: Pages) -> APIRouter:
             raise HTTPException(404)
         return page(request, "record.html.j2", record=row, body=_body(row["entry"]))
 
+    @routes.post("/evidence/export")
+    def download(person: Reader, form: SignedForm) -> Response:
+        here = desk.settings
+        key, ring = SigningKey.load(here.signing_key_file), KeyRing.load(here.verify_key_file)
+        now = desk.now()
+        place = Path(tempfile.mkdtemp(prefix="tidewatch-export-"))
+        try:
+            with desk.connect() as conn:
+                done = export(conn, place / "evidence.zip", key, ring, by=person.name, now=now)
+        except BaseException:
+            shutil.rmtree(place, ignore_errors=True)
+            raise
+        return FileResponse(
+            done.target,
+            media_type="application/zip",
+            filename=f"tidewatch-evidence-{page.shown.day(now)}.zip",
+            background=BackgroundTask(shutil.rmtree, place, ignore_errors=True),
+        )
+
     return routes
+
+
+def _anchors(conn: Connection) -> list[dict[str, Any]]:
+    """The last proved anchor of each region, by region. Records that cannot be read are left out."""
+    found: dict[str, dict[str, Any]] = {}
+    for row in execute(conn, "console/anchored"):
+        body = _body(row["entry"])
+        for place in body.get("places", []) if isinstance(body, dict) else []:
+            if place["state"] == "verified":
+                head = {"seq": body["seq"], "hash": body["hash"], "at": row["at"], "record": row["seq"]}
+                found.setdefault(place["place"]["region"], {**head, "region": place["place"]["region"]})
+    return [found[region] for region in sorted(found)]
 
 
 def _day(text: str) -> date | None:
@@ -77,7 +116,7 @@ def _day(text: str) -> date | None:
         return None
 
 
-def _body(entry: str) -> object:
+def _body(entry: str) -> Any:
     """The body of an entry; the text itself where it was altered and can no longer be read."""
     try:
         return json.loads(entry)["body"]

@@ -43,8 +43,8 @@ for (const choice of document.querySelectorAll("form.filter select")) {
   choice.addEventListener("change", () => choice.form.requestSubmit());
 }
 
-// A form is sent once.
-for (const form of document.querySelectorAll('form[method="post"]')) {
+// A form is sent once; a download leaves the page where it is, and can be asked for again.
+for (const form of document.querySelectorAll('form[method="post"]:not(.download)')) {
   form.addEventListener("submit", () => {
     for (const button of form.querySelectorAll("button")) setTimeout(() => { button.disabled = true; }, 0);
   });
