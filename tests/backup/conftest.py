@@ -1,6 +1,9 @@
 """A backup context on real servers, for the tests of tests/backup and tests/faults."""
 
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "restore"))
 
 import pytest
 from backup_rig import Rig

@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 from backup_rig import MIB, Rig
 from plain_restore import look, restore
+from restore_desk import context, newest
 
 from tidewatch.backup.context import Tuning
 from tidewatch.backup.run import Outcome
 from tidewatch.backup.trees import DirectoryTree, Found
 from tidewatch.core.errors import SourceChanged
 from tidewatch.core.regions import Region
+from tidewatch.restore.fetch import fetch
+from tidewatch.restore.files import remove_tree, unpack
 from tidewatch.vault.layout import region_key
 
 DEEP = 1050
@@ -137,8 +140,14 @@ def test_a_tree_of_everything_is_rebuilt_from_a_region_as_it_was(
     assert before.keys() == after.keys()
     assert {path: (before[path], after[path]) for path in before if before[path] != after[path]} == {}
     assert max(map(len, before)) > 4096 and max(p.count(b"/") for p in before) >= DEEP
-    film = (target / "_sizes" / "film").stat()
-    assert film.st_blocks * 512 < 20 * MIB, "holes are holes again"
+    ctx = context(rig)
+    chosen = newest(ctx, "media", 1)
+    unpack(ctx, chosen, fetch(ctx, chosen, tmp_path / "fetched"), tmp_path / "again")
+    assert look(tmp_path / "again") == after, "and so does the command"
+    for film in (root / "_sizes" / "film" for root in (target, tmp_path / "again")):
+        assert film.stat().st_blocks * 512 < 20 * MIB, "holes are holes again"
+    remove_tree(tmp_path / "again")
+    assert not (tmp_path / "again").exists()
     manifest = rig.manifest_in(rig.regions[1], outcome.backup_id)
     [note] = [n for n in manifest.notes if "skipped" in n]
     assert note.startswith("2 ") and "pipe" in note and "socket" in note

@@ -7,11 +7,10 @@ ever written outside of it. Links are made last.
 import contextlib
 import hashlib
 import os
-import shutil
 import stat
 import tarfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -157,21 +156,44 @@ def put_aside(directory: Path, stamp: str) -> Path | None:
 
 
 def remove_tree(root: Path) -> None:
-    """Remove `root` with everything in it, directories that forbid it included; absent is fine."""
+    """Remove `root` with everything in it, however deep and whatever its modes; absent is fine."""
+    if not root.is_dir() or root.is_symlink():
+        root.unlink(missing_ok=True)
+        return
+    root.chmod(0o700)
+    here = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _empty(here)
+    finally:
+        os.close(here)
+    root.rmdir()
 
-    def allowed(function: Callable[..., object], path: str, _: object) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            os.chmod(os.path.dirname(path), 0o700)  # noqa: PTH101, PTH120 - bytes that are no text either
-            if os.path.isdir(path) and not os.path.islink(path):  # noqa: PTH112, PTH114
-                os.chmod(path, 0o700)  # noqa: PTH101
-                shutil.rmtree(path)
-            else:
-                function(path)
 
-    if root.is_symlink():
-        root.unlink()
-    elif root.exists():
-        shutil.rmtree(root, onerror=allowed)
+def _empty(here: int) -> None:
+    """Remove what is in the directory `here`. Directories below are moved up into it one by one, so that no
+    path gets long and nothing recurses."""
+    waiting: list[bytes] = [os.fsencode(name) for name in os.listdir(here)]
+    moved = 0
+    while waiting:
+        name = waiting.pop()
+        if not stat.S_ISDIR(os.stat(name, dir_fd=here, follow_symlinks=False).st_mode):
+            os.unlink(name, dir_fd=here)
+            continue
+        os.chmod(name, 0o700, dir_fd=here)
+        below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
+        try:
+            for entry in map(os.fsencode, os.listdir(below)):  # noqa: PTH208 - a descriptor
+                if not stat.S_ISDIR(os.stat(entry, dir_fd=below, follow_symlinks=False).st_mode):
+                    os.unlink(entry, dir_fd=below)
+                    continue
+                moved += 1
+                up = b".tidewatch-%d-%d" % (os.getpid(), moved)
+                os.chmod(entry, 0o700, dir_fd=below)
+                os.rename(entry, up, src_dir_fd=below, dst_dir_fd=here)
+                waiting.append(up)
+        finally:
+            os.close(below)
+        os.rmdir(name, dir_fd=here)
 
 
 class _Tree:
