@@ -74,7 +74,8 @@ class HistoryRig(Rig):
                     )  # fmt: skip
         run_sql(
             self.warehouse,
-            "update vault.copies set retain_until = now() - interval '5 seconds' where retain_until is not null",
+            "update vault.copies set retain_until = now() - interval '5 seconds' "
+            "where retain_until is not null",
         )
 
     def keys_in(self, region: Region, backup_id: str = "") -> list[str]:

@@ -1,4 +1,4 @@
-"""What expires goes from real regions, in an order that leaves nothing half visible; what is kept stays whole."""
+"""What expires goes from real regions, nothing half visible; what is kept stays whole."""
 
 from history_rig import HistoryRig
 

@@ -57,7 +57,8 @@ def list_backups(
 
     Statuses: sealed (verified in every region), degraded (a region is lacking; `heal_copies` completes it),
     suspect (the gate refused it: accept or reject it), accepted, rejected, failed, abandoned; staging and
-    staged while it is made. The time in a name is when it began, UTC.
+    staged while it is made. An expired one is removed from the regions, `tidewatch retention` says why; its
+    row stays. The time in a name is when it began, UTC.
 
     Example:
 
@@ -65,7 +66,10 @@ def list_backups(
     """
     with warehouse() as conn:
         rows = catalogue.list_backups(conn, source=source, n=number)
-        verified = {row.backup_id: _verified(catalogue.copies(conn, row.backup_id)) for row in rows}
+        verified = {
+            row.backup_id: [] if row.expired_at else _verified(catalogue.copies(conn, row.backup_id))
+            for row in rows
+        }
     if as_json:
         print_json([{**_summary(row), "verified_in": verified[row.backup_id]} for row in rows])
         return 0
@@ -77,7 +81,7 @@ def list_backups(
         [
             [
                 row.backup_id,
-                row.status,
+                f"{row.status}, expired {row.expired_at:%Y-%m-%d}" if row.expired_at else row.status,
                 _contents(row),
                 human_bytes(row.totals.plain_size),
                 human_bytes(row.totals.new_cipher_size),
@@ -171,7 +175,8 @@ def verify(
     ]
     if all(r.manifest is None for r in reports):
         with warehouse() as conn:
-            catalogue.get(conn, resolved)  # nobody shows a manifest: is there such a backup at all?
+            # Nobody shows a manifest: is there such a backup at all, and still?
+            _require_kept(catalogue.get(conn, resolved))
     if not region:
         reports = of_its_regions(reports)
     if as_json:
@@ -186,6 +191,16 @@ def verify(
             title=resolved,
         )
     return 0 if all(report.ok for report in reports) else 1
+
+
+def _require_kept(backup: Backup) -> None:
+    if backup.expired_at is not None:
+        raise NotFound(
+            f"Backup {backup.backup_id} is expired",
+            expected="a backup that is kept",
+            found=f"removed from the regions since {backup.expired_at:%Y-%m-%d}",
+            do=f"`tidewatch ledger list --subject {backup.backup_id}`: its record backup.expired says why",
+        )
 
 
 Who = Annotated[
@@ -243,7 +258,8 @@ def _resolve(backup_id: str, conn: Connection | None = None) -> str:
         with warehouse() as own:
             return _resolve(backup_id, own)
     source = backup_id.removeprefix(_LATEST)
-    found = catalogue.list_backups(conn, source=source, statuses=_LATEST_OF, n=1)
+    newest = catalogue.list_backups(conn, source=source, statuses=_LATEST_OF)
+    found = [row for row in newest if row.expired_at is None]
     if not found:
         raise NotFound(
             f"There is no backup of {source!r}",
@@ -275,6 +291,9 @@ def _summary(backup: Backup) -> dict[str, Any]:
         "error": backup.error,
         "decided_by": backup.decided_by,
         "decision_reason": backup.decision_reason,
+        "kept_as": list(backup.generations),
+        "keep_until": backup.keep_until,
+        "expired_at": backup.expired_at,
     }
 
 

@@ -17,6 +17,7 @@ from tidewatch.core import connections
 from tidewatch.core.clock import require_utc
 from tidewatch.core.config import read_yaml
 from tidewatch.core.database import Connection, connect
+from tidewatch.core.errors import ConfigError
 from tidewatch.core.plain import is_plain, plain
 from tidewatch.core.regions import Region, RegionsFile, open_regions
 from tidewatch.core.settings import Settings, load_settings
@@ -52,6 +53,21 @@ def regions(names: Sequence[str] = ()) -> list[Region]:
         wanted = list({name: file.region(name) for name in names}.values())
         file = file.model_copy(update={"regions": wanted})
     return open_regions(file, connections.from_environment)
+
+
+def moment(text: str | None) -> datetime | None:
+    """What a person typed for a time, None for nothing. Raises ConfigError; a zone is needed."""
+    if text is None:
+        return None
+    try:
+        return require_utc(datetime.fromisoformat(text))
+    except ValueError:
+        raise ConfigError(
+            "The time cannot be read",
+            expected="a time with its zone, such as 2027-01-01T00:00+08:00 or 2027-01-01T00:00Z",
+            found=text[:80],
+            do="write it like that",
+        ) from None
 
 
 def say(line: str) -> None:
