@@ -208,6 +208,8 @@ class Stack:
             "TIDEWATCH_CONFIG_DIR": str(self.settings.config_dir),
             "TIDEWATCH_SQL_DIR": str(self.settings.sql_dir),
             "TIDEWATCH_NOTICE_MAIL_URL": mailto,
+            # One machine both backs up and restores here; in production only a machine that restores has it.
+            "TIDEWATCH_IDENTITY_FILE": str(self.home / "keys-offline" / "identity.txt"),
             "GX_ANALYTICS_ENABLED": "false",
             "PYTHONPATH": _joined(include, "PYTHONPATH", os.pathsep),
             # Without these a proxy in the user's environment would be asked for our own parts.
