@@ -84,7 +84,7 @@ def run(run_id: str) -> RunRef:
     return RunRef(dag_id="test_restores", run_id=run_id)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shop(
     pg_server: LocalPostgres,
     _migrated: str,
