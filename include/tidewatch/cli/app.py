@@ -28,6 +28,7 @@ import typer
 from tidewatch.cli import (
     backup,
     catalog,
+    console,
     database,
     doctor,
     evidence,
@@ -64,6 +65,7 @@ app.add_typer(report.app, name="report")
 app.add_typer(evidence.app, name="evidence")
 app.add_typer(findings.app, name="findings")
 app.add_typer(keys.app, name="keys")
+app.add_typer(console.app, name="console")
 app.add_typer(database.app, name="db")
 app.command(short_help="Bring back a backup, or part of it.")(restore.restore)
 app.command(short_help="Is everything as it should be?")(doctor.doctor)
