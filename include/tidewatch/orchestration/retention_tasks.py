@@ -1,0 +1,103 @@
+"""What the tasks of `expire_backups` call. Everything returned goes to XCom: names and counts, never data.
+
+A run that a person starts only shows what it would do, unless the person asks for more.
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from airflow.sdk import Context, get_current_context
+from airflow.sdk.exceptions import AirflowSkipException
+
+from tidewatch.backup.context import BackupContext, build_context
+from tidewatch.backup.retention import expire as expiring
+from tidewatch.backup.retention import remove as removing
+from tidewatch.backup.retention.protect import protect
+from tidewatch.core.clock import utc_now
+from tidewatch.core.errors import Busy
+from tidewatch.core.redaction import install_log_redaction
+from tidewatch.core.settings import load_settings
+from tidewatch.orchestration.connections import from_airflow
+from tidewatch.vault.manifest import RunRef
+
+log = logging.getLogger(__name__)
+
+
+def protect_held() -> list[str]:
+    """Have every region protect what legal holds cover; the sources that have backups."""
+    context = _context()
+    if _for_real(get_current_context()):
+        for each in protect(context):
+            log.info("%s: %s", each.region, each.as_dict())
+    if context.retention is None:
+        raise AirflowSkipException("There is no config/retention.yaml: nothing is removed.")
+    return expiring.sources_of(context)
+
+
+def expire(source: str) -> dict[str, Any]:
+    """Extend the locks of what is kept, and mark what is not. A source that is being backed up has its turn
+    tomorrow."""
+    airflow = get_current_context()
+    airflow["source"] = source  # type: ignore[typeddict-unknown-key]
+    context = _context()
+    decisions = expiring.preview(context, source)
+    for decision in decisions:
+        word = "kept" if decision.keep else "to remove"
+        log.info("%s: %s: %s", decision.backup.backup_id, word, "; ".join(decision.reasons))
+    if not _for_real(airflow):
+        going = sum(not d.keep for d in decisions)
+        log.info(
+            "%s: %s would be removed, %s kept. Nothing was changed.", source, going, len(decisions) - going
+        )
+        return {"source": source, "would_expire": going, "kept": len(decisions) - going}
+    locks = expiring.extend_locks(context, source)
+    try:
+        marked = expiring.mark(context, source, _run_of(airflow))
+    except Busy as busy:
+        raise AirflowSkipException(str(busy)) from busy
+    return {**marked.as_dict(), "locks": asdict(locks)}
+
+
+def sum_up(expired: Iterable[dict[str, Any] | None]) -> dict[str, int]:
+    """Over all sources."""
+    counts = {"expired": 0, "would_expire": 0, "kept": 0, "left": 0}
+    for each in expired:
+        for name in counts:
+            counts[name] += (each or {}).get(name, 0)
+    log.info("%s", counts)
+    return counts
+
+
+def list_regions() -> list[str]:
+    """The regions to remove from; none in a run that only shows."""
+    if not _for_real(get_current_context()):
+        return []
+    context = _context()
+    return [] if context.retention is None else [region.name for region in context.regions]
+
+
+def remove(region: str) -> dict[str, Any]:
+    """Remove what can be removed of expired backups from one region."""
+    airflow = get_current_context()
+    airflow["region"] = region  # type: ignore[typeddict-unknown-key]
+    context = _context()
+    try:
+        return removing.remove(context, context.region(region), _run_of(airflow)).as_dict()
+    except Busy as busy:  # somebody does it by hand
+        raise AirflowSkipException(str(busy)) from busy
+
+
+def _for_real(airflow: Context) -> bool:
+    kind = getattr(airflow["dag_run"].run_type, "value", airflow["dag_run"].run_type)
+    return kind == "scheduled" or airflow["params"].get("really_remove") is True
+
+
+def _run_of(airflow: Context) -> RunRef:
+    return RunRef(dag_id=airflow["dag"].dag_id, run_id=airflow["run_id"], try_number=airflow["ti"].try_number)
+
+
+def _context() -> BackupContext:
+    install_log_redaction()
+    return build_context(load_settings(), from_airflow, clock=utc_now, progress=log.info)
