@@ -41,7 +41,8 @@ def compliance(
     their SHA-256 are recorded in the ledger. The same facts give the same report, byte by byte; when facts
     have changed since, a new version is made and the old one stays.
 
-    Exit code 1 when a day lacks its backup.
+    Exit code 1 when something is missing: a day without its backup, a source never tried, a region from
+    which nothing was restored.
 
     Example:
 
@@ -66,5 +67,7 @@ def compliance(
             f"({'made now' if made.new else 'as before'}): {made.directory}"
         )
         print_line(f"{len(made.facts.backups)} backups; {made.missing} days of sources without one")
+        for gap in made.gaps:
+            print_line(f"- {gap.said_en}")
         print_line(f"SHA-256 of the facts: {made.facts_sha256}")
-    return 1 if made.missing else 0
+    return 1 if made.gaps else 0

@@ -747,7 +747,7 @@ class ReportMade(Body):
 
     KIND: ClassVar[str] = "report.made"
 
-    month: Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
+    month: Annotated[str, Field(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$")]
     timezone: Name
     """Whose midnights its days begin at."""
     version: Annotated[int, Field(ge=1, le=2**53 - 1)]

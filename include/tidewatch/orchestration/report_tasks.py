@@ -56,7 +56,7 @@ def _ready(made: making.Made) -> Notice:
     missing = made.missing
     return Notice(
         fact=f"report.made/compliance/{made.month}/v{made.number}",
-        severity="warning" if missing else "info",
+        severity="warning" if made.gaps else "info",
         title_zh=f"{made.month} 合规报告第 {made.number} 版已生成",
         title_en=f"The compliance report of {made.month}, version {made.number}, is ready",
         body_zh=f"共 {len(made.facts.backups)} 个备份；{missing} 个天次没有备份。"

@@ -34,7 +34,7 @@ class Fact(BaseModel):
 class PeriodFacts(Fact):
     """The month. Days after `judged_until` are not judged; facts from `cut` on are not told."""
 
-    month: Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$")]
+    month: Annotated[str, Field(pattern=r"^[0-9]{4}-(0[1-9]|1[0-2])$")]
     timezone: str
     since: Utc
     until: Utc

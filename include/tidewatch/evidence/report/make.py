@@ -25,6 +25,7 @@ from tidewatch.core.settings import Settings
 from tidewatch.core.sources import SourcesFile
 from tidewatch.evidence import ledger
 from tidewatch.evidence.report import gaps, html, pdf, store, tables, view
+from tidewatch.evidence.report.calendar import MISSING
 from tidewatch.evidence.report.config import ControlsFile, ReportFile
 from tidewatch.evidence.report.document import Document, Edition
 from tidewatch.evidence.report.document import ReportFile as ReportDocument
@@ -61,9 +62,14 @@ class Made:
     opened: int
 
     @property
+    def gaps(self) -> list[gaps.Gap]:
+        """What the report shows to be missing, whether found now or before."""
+        return gaps.gaps(self.facts)
+
+    @property
     def missing(self) -> int:
         """Days of sources without a backup."""
-        return sum(gap.kind == "backup.missing" for gap in gaps.gaps(self.facts))
+        return sum(gap.kind == MISSING for gap in self.gaps)
 
     def as_dict(self) -> dict[str, Any]:
         """Names and counts."""
@@ -75,6 +81,7 @@ class Made:
             "files": len(self.files),
             "facts_sha256": self.facts_sha256,
             "backups": len(self.facts.backups),
+            "gaps": len(self.gaps),
             "days_without_backup": self.missing,
             "findings_opened": self.opened,
         }

@@ -8,7 +8,7 @@ from tidewatch.core.clock import require_utc
 from tidewatch.core.errors import ConfigError
 from tidewatch.evidence.report.config import zone_of
 
-_MONTH = re.compile(r"^(\d{4})-(0[1-9]|1[0-2])$")
+_MONTH = re.compile(r"^([0-9]{4})-(0[1-9]|1[0-2])$")
 
 
 @dataclass(frozen=True)
