@@ -52,9 +52,10 @@ class TidewatchPlugin(AirflowPlugin):
     external_views = [  # noqa: RUF012
         {
             "name": "Tidewatch",
-            # Without `url_route`: a link, not a frame. Our pages refuse to be framed.
+            # Without `url_route`: a link, not a frame; our pages refuse to be framed. In the menu Browse, since
+            # Airflow 3.3.2 makes a link of the first level a button that leads nowhere.
             "href": urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/") + f"{PREFIX}/",
             "destination": "nav",
-            "nav_top_level": True,
+            "category": "browse",
         }
     ]
