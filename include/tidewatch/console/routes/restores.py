@@ -11,13 +11,17 @@ from starlette.responses import Response
 from tidewatch.access.roles import Person
 from tidewatch.console.chart import Chart, Point, Series, draw
 from tidewatch.console.desk import Desk
-from tidewatch.console.forms import Needs
+from tidewatch.console.forms import Needs, SignedForm
 from tidewatch.console.page import Address, Pages
-from tidewatch.console.routes.common import PageNumber, Text, one_page, or_none
+from tidewatch.console.routes.common import PageNumber, Text, one_page, or_none, see
 from tidewatch.console.show import duration
 from tidewatch.core.database import execute
+from tidewatch.core.errors import ConfigError, TidewatchError
+from tidewatch.restore.context import build_context
+from tidewatch.restore.signoff import Decision, SignOffRefused, sign
 
 Reader = Annotated[Person, Depends(Needs("restores.read"))]
+Signer = Annotated[Person, Depends(Needs("restores.sign"))]
 Months = Annotated[int, Query(ge=1, le=120)]
 
 
@@ -26,7 +30,8 @@ def router(desk: Desk, page: Pages) -> APIRouter:
 
     @routes.get("/restores")
     def restores(
-        request: Request, person: Reader, source: Text = "", months: Months = 12, number: PageNumber = 1
+        request: Request, person: Reader, source: Text = "", months: Signer = Annotated[Person, Depends(Needs("restores.sign"))]
+Months = 12, number: PageNumber = 1
     ) -> Response:
         until = desk.now()
         since = until - timedelta(days=months * 30.5)
@@ -53,13 +58,30 @@ def router(desk: Desk, page: Pages) -> APIRouter:
 
     @routes.get("/restores/run")
     def one_run(request: Request, person: Reader, run: Text) -> Response:
-        ident = {"run_id": or_none(run)}
-        with desk.look() as conn:
-            tests = execute(conn, "console/restore_run", ident).fetchall()
-            report = execute(conn, "console/restore_report", ident).fetchone()
-        if not tests and report is None:
-            raise HTTPException(404)
-        return page(request, "restore_run.html.j2", run_id=run, tests=tests, report=report)
+        return _run_page(desk, page, request, run)
+
+    @routes.post("/restores/sign")
+    def sign_off(request: Request, person: Signer, form: SignedForm) -> Response:
+        run_id, note = form.text("run", longest=400), form.text("note")
+        decisions: dict[str, Decision] = {"signed": "signed", "refused": "refused"}
+        decision = decisions.get(form.text("decision"))
+        if decision is None:
+            raise HTTPException(400)
+        context = build_context(desk.settings, desk.resolver, clock=desk.clock)
+        try:
+            sign(
+                context,
+                run_id,
+                decision=decision,
+                by=person.name,
+                note=note,
+                via="console",
+                now=desk.now(),
+                report_sha256=form.text("report_sha256"),
+            )
+        except (SignOffRefused, ConfigError) as error:
+            return _run_page(desk, page, request, run_id, note, error)
+        return see(Address(request).url("restores", "run", run=run_id, said="signed") + "#sign")
 
     @routes.get("/restores/report.json")
     def document(person: Reader, run: Text) -> Response:
@@ -90,6 +112,32 @@ def router(desk: Desk, page: Pages) -> APIRouter:
         )
 
     return routes
+
+
+def _run_page(
+    desk: Desk,
+    page: Pages,
+    request: Request,
+    run_id: str,
+    note: str = "",
+    error: TidewatchError | None = None,
+) -> Response:
+    ident = {"run_id": or_none(run_id)}
+    with desk.look() as conn:
+        tests = execute(conn, "console/restore_run", ident).fetchall()
+        report = execute(conn, "console/restore_report", ident).fetchone()
+    if not tests and report is None:
+        raise HTTPException(404)
+    return page(
+        request,
+        "restore_run.html.j2",
+        409 if error else 200,
+        run_id=run_id,
+        tests=tests,
+        report=report,
+        note=note,
+        error=error,
+    )
 
 
 def _by_source(tests: Sequence[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
