@@ -30,8 +30,7 @@ def router(desk: Desk, page: Pages) -> APIRouter:
 
     @routes.get("/restores")
     def restores(
-        request: Request, person: Reader, source: Text = "", months: Signer = Annotated[Person, Depends(Needs("restores.sign"))]
-Months = 12, number: PageNumber = 1
+        request: Request, person: Reader, source: Text = "", months: Months = 12, number: PageNumber = 1
     ) -> Response:
         until = desk.now()
         since = until - timedelta(days=months * 30.5)
