@@ -392,6 +392,33 @@ def test_a_hand_over_to_a_key_of_ones_own_is_found(case: Case) -> None:
     assert {"foreign_signature", "hand_over"} <= codes(case.check())
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"more": 1},
+        {"body": [1]},
+        {"seq": "3"},
+        {"seq": True},
+        {"seq": 3.5},
+        {"seq": -3},
+    ],
+)
+def test_a_line_that_is_no_record_is_found_however_well_it_is_chained_and_sealed(
+    case: Case, odd: dict[str, Any]
+) -> None:
+    lines = [*case.lines[:2], canonical_bytes({**json.loads(case.lines[2]), **odd})]
+    seal(case.export, lines, KEY)
+    put_anchor(case.home / "west", Head(3, sha256_hex(lines[2])), KEY, NOW)
+    assert codes(check(case.export, case.key, case.home / "west")) == {"altered"}
+
+
+def test_a_number_given_twice_is_found_however_well_it_is_chained(case: Case) -> None:
+    lines = case.lines[:3]
+    again = {**json.loads(lines[1]), "prev": sha256_hex(lines[2])}
+    seal(case.export, [*lines, canonical_bytes(again)], KEY)
+    assert "reordered" in codes(check(case.export, case.key))
+
+
 def test_the_export_of_another_installation_is_not_taken_for_this_one(case: Case, tmp_path: Path) -> None:
     other = tmp_path / "other"
     shutil.copytree(case.export, other)
