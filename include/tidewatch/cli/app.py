@@ -40,6 +40,7 @@ from tidewatch.cli import (
     region,
     report,
     restore,
+    restores,
     retention,
 )
 from tidewatch.cli.failures import exit_code
@@ -67,6 +68,7 @@ app.add_typer(findings.app, name="findings")
 app.add_typer(keys.app, name="keys")
 app.add_typer(console.app, name="console")
 app.add_typer(database.app, name="db")
+app.add_typer(restores.app, name="restores")
 app.command(short_help="Bring back a backup, or part of it.")(restore.restore)
 app.command(short_help="Is everything as it should be?")(doctor.doctor)
 

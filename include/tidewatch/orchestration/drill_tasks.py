@@ -1,0 +1,161 @@
+"""What the tasks of test_restores call: they bring Airflow's run, form, answers and connections to
+`tidewatch.restore`. What is returned goes to XCom: names and counts, never data.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from airflow.sdk import Context, get_current_context
+
+from tidewatch.core.clock import utc_now
+from tidewatch.core.errors import GateFailed
+from tidewatch.core.redaction import install_log_redaction
+from tidewatch.core.settings import load_settings
+from tidewatch.orchestration import notice_tasks
+from tidewatch.orchestration.connections import from_airflow
+from tidewatch.orchestration.sign_off import REFUSE, SIGN
+from tidewatch.restore import drill, report, signoff
+from tidewatch.restore import gate as gates
+from tidewatch.restore.context import RestoreContext, build_context
+from tidewatch.restore.drill import Selection
+from tidewatch.restore.results import Planned
+from tidewatch.restore.signoff import SignOffRefused
+from tidewatch.restore.targets import load_targets
+from tidewatch.vault.manifest import RunRef
+
+log = logging.getLogger(__name__)
+
+
+def plan() -> list[dict[str, str]]:
+    """Which backup to restore from which region."""
+    airflow, context = get_current_context(), _context()
+    older = airflow["params"]["older"]
+    if older is None:
+        older = load_targets(context.settings).older
+    planned = drill.plan(context, airflow["run_id"], _selection(airflow), older=older)
+    return [{k: str(v) for k, v in vars(p).items()} for p in planned]
+
+
+def test(planned: Mapping[str, Any]) -> dict[str, Any]:
+    """Make one test; red when it did not pass, and told before this task ends."""
+    airflow, context = get_current_context(), _context()
+    one = Planned(**planned)
+    airflow["test"] = one.label  # type: ignore[typeddict-unknown-key]
+    passed = False
+    try:
+        outcome = drill.run_test(context, one, _run_of(airflow), load_targets(context.settings))
+        outcome.raise_if_failed()
+        passed = True
+    finally:
+        if not passed:
+            _tell()
+    return {"test_id": outcome.test_id, "status": outcome.status, "rto_seconds": outcome.rto_seconds}
+
+
+def gate() -> None:
+    """Judge the whole run; raises GateFailed."""
+    airflow = get_current_context()
+    gates.judge_run(_context(), _run_of(airflow), _selection(airflow)).raise_if_failed()
+
+
+def make_report() -> dict[str, Any]:
+    """Make the report that a person is asked to sign, and tell that it waits."""
+    airflow = get_current_context()
+    made = report.make_report(
+        _context(), _run_of(airflow), _selection(airflow), started_by=_started_by(airflow)
+    )
+    _tell()
+    return {
+        "run_id": made.run_id,
+        "passed": made.passed,
+        "tests": made.tests,
+        "failed": made.failed,
+        "sha256": made.sha256,
+    }
+
+
+def record(made: Mapping[str, Any], answer: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Record what the person said. Red when nobody signed, when it was refused, or when a test failed: a
+    signature says that somebody knows, not that all is well."""
+    context = _context()
+    given = _record(context, made, *_answer(answer))
+    if given.decision != "signed" or not made["passed"]:
+        raise GateFailed(
+            f"The restore tests of {made['run_id']} ended without approval",
+            expected="every test passed, and the report signed by a person",
+            found=f"{made['failed']} of {made['tests']} attempts did not pass; it is {given.decision}",
+            do=f"`tidewatch restores show {made['run_id']}`; an unsigned report can be signed late with "
+            f"`tidewatch restores sign {made['run_id']}`, a failed test is repaired by a new run",
+        )
+    return {"decision": given.decision, "ledger_seq": given.ledger_seq}
+
+
+def _record(
+    context: RestoreContext,
+    made: Mapping[str, Any],
+    decision: signoff.Decision,
+    by: str | None,
+    note: str,
+    via: signoff.Via,
+) -> signoff.SignOff:
+    run_id, now = str(made["run_id"]), context.now()
+    try:
+        return signoff.sign(
+            context,
+            run_id,
+            decision=decision,
+            by=by,
+            note=note,
+            via=via,
+            now=now,
+            report_sha256=made["sha256"] if decision != "unsigned" else None,
+        )
+    except SignOffRefused as refused:
+        why = f"{by} could not sign: {refused.what}"
+        signoff.sign(context, run_id, decision="unsigned", by=None, note=why, via="airflow", now=now)
+        raise
+
+
+def _answer(answer: Mapping[str, Any] | None) -> tuple[signoff.Decision, str | None, str, signoff.Via]:
+    """Decision, name, note and way of what the operator gave. Without a name nothing is signed."""
+    given = answer or {}
+    user = given.get("responded_by_user") or {}
+    note = str((given.get("params_input") or {}).get("note") or "")
+    name = user.get("name") or user.get("id")
+    chosen = list(given.get("chosen_options") or [])
+    if name and chosen == [SIGN]:
+        return "signed", str(name), note, "airflow"
+    if name and chosen == [REFUSE]:
+        return "refused", str(name), note or "no reason was given", "airflow"
+    if name:
+        return "unsigned", None, f"left unsigned by {name}. {note}".strip(), "airflow"
+    return "unsigned", None, note, "timeout"
+
+
+def _selection(airflow: Context) -> Selection:
+    given = airflow["params"]
+    return Selection(tuple(given["sources"] or ()), tuple(given["regions"] or ()))
+
+
+def _run_of(airflow: Context) -> RunRef:
+    return RunRef(dag_id=airflow["dag"].dag_id, run_id=airflow["run_id"], try_number=airflow["ti"].try_number)
+
+
+def _started_by(airflow: Context) -> str | None:
+    """Who triggered the run; None: the schedule."""
+    name = getattr(airflow["dag_run"], "triggering_user_name", None)
+    return str(name) if name else None
+
+
+def _context() -> RestoreContext:
+    install_log_redaction()
+    return build_context(load_settings(), from_airflow, clock=utc_now, progress=log.info)
+
+
+def _tell() -> None:
+    """Send what is due now: the run's last task may wait for a person for days."""
+    try:
+        notice_tasks.deliver()
+    except Exception:  # what is not sent now is sent by the next run of any Dag
+        log.warning("notices could not be sent now", exc_info=True)
