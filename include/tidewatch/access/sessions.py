@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from tidewatch.access import passwords
 from tidewatch.access.roles import Person, known_roles
 from tidewatch.core.clock import require_utc
-from tidewatch.core.database import Connection, execute
+from tidewatch.core.database import Connection, execute, lock_number
 from tidewatch.evidence import ledger, schemas
 
 IDLE = timedelta(minutes=30)
@@ -48,6 +48,8 @@ def sign_in(
 
     The caller commits in every case: a failure that is rolled back is not counted."""
     moment = require_utc(now)
+    # One after the other: many guesses at once would all be made before the first is counted.
+    conn.execute("select pg_advisory_xact_lock(%s)", (lock_number(f"tidewatch.sign_in.{address}"),))
     counted = {_digest(f"{name}\0{address}"): HERE, _digest(f"\0{address}"): PLACE, _digest(name): NAME}
     if any(_exhausted(conn, what, limit, moment) for what, limit in counted.items()):
         raise TooManyTries

@@ -22,7 +22,7 @@ def write(conn: Connection, *, days: int, records: int) -> None:
     }  # fmt: skip
     for table in _TRIGGERS:
         conn.execute(f"alter table evidence.{table} disable trigger user".encode())
-    text = Path(__file__).with_name("history.sql").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("console_history.sql").read_text(encoding="utf-8")
     for statement in text.split("\n;\n")[:-1]:
         conn.execute(statement.encode(), values)
     for table, triggers in _TRIGGERS.items():

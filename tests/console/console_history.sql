@@ -1,4 +1,4 @@
--- Years of history for the pages of the console: see history.py.
+-- Years of history for the pages of the console: see console_history.py.
 insert into vault.backups (backup_id, source, source_type, data_class, dag_id, run_id, try_number, status, started_at,
                            snapshot_at, ended_at, document, manifest_sha256, error)
 select id, source, case source when 'media' then 'files' else 'postgres' end, 'internal', 'back_up_sources',
