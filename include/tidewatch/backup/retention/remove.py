@@ -103,34 +103,42 @@ def remove(ctx: BackupContext, region: Region, run: RunRef | None = None) -> Rem
     """
     with sweep_lock(ctx, region.name) as conn:
         work, began = _Work(ctx, conn, region, Removed(region.name)), ctx.now()
-        before = {r.place for r in removals.planned(conn, region.name, "expired")}
+        before = removals.planned(conn, region.name, "expired")
         to_do = execute(conn, "retention/to_do", {"region": region.name}).fetchall()
         conn.commit()
-        _look(work, to_do, {r.backup_id for r in removals.planned(conn, region.name, "expired")})
-        conn.commit()
-        seen = {(v.key, v.version_id) for f in work.folders for v in f.versions}
-        work.gone = before - seen
+        _list(work, [row for row in to_do if row["manifest_gone_at"] is None])
         _remove_manifests(work)
+        over = [row for row in to_do if row["manifest_gone_at"] is not None]
+        _list(work, _worth_a_look(work, over, {r.backup_id for r in before}))
+        seen = {(v.key, v.version_id) for f in work.folders for v in f.versions}
+        work.gone |= {r.place for r in before} - seen
         _remove_objects(work)
         _record(work, began, run)
         ctx.progress(f"{region.name}: {work.done.keys} versions of expired backups removed")
         return work.done
 
 
-def _look(work: _Work, to_do: list[dict[str, Any]], planned: set[str | None]) -> None:
-    """List what is to be looked at: not what, for all we know, is only waiting for those that need it."""
-    needed: dict[str, set[str]] = {}
-    for source in sorted({row["source"] for row in to_do}):
-        ids = [row["backup_id"] for row in to_do if row["source"] == source]
-        needed[source] = _needed(work, source, ids)
-    for row in to_do:
-        left = row["left_keys"]
-        if left is not None and set(left) <= needed[row["source"]] and row["backup_id"] not in planned:
-            work.done.waiting += 1
-            continue
+def _list(work: _Work, rows: list[dict[str, Any]]) -> None:
+    for row in rows:
         path = BackupPath(work.region.config.prefix, row["source"], row["backup_id"])
         versions = list(work.region.store.list_versions(f"{path.root}/"))
         work.folders.append(_Folder(row["backup_id"], path, row["manifest_gone_at"] is not None, versions))
+
+
+def _worth_a_look(work: _Work, rows: list[dict[str, Any]], planned: set[str | None]) -> list[dict[str, Any]]:
+    """Without those that, for all we know, only wait for backups that need all that is left of them."""
+    needed = {
+        source: _needed(work, source, [row["backup_id"] for row in rows if row["source"] == source])
+        for source in sorted({row["source"] for row in rows})
+    }
+    work.conn.commit()
+    found = []
+    for row in rows:
+        left = row["left_keys"]
+        if left is None or row["backup_id"] in planned or not set(left) <= needed[row["source"]]:
+            found.append(row)
+    work.done.waiting += len(rows) - len(found)
+    return found
 
 
 def _needed(work: _Work, source: str, ids: list[str]) -> set[str]:
