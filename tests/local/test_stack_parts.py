@@ -14,12 +14,13 @@ import pytest
 from pyrage import decrypt, encrypt, x25519
 from rich.console import Console
 
+from tidewatch.core import processes
 from tidewatch.core.database import connect, migrate
 from tidewatch.core.errors import ConfigError
 from tidewatch.core.processes import StackError
 from tidewatch.core.settings import Settings
 from tidewatch.core.signing import KeyRing, SigningKey
-from tidewatch.local import databases, demo, processes
+from tidewatch.local import databases, demo
 from tidewatch.local.__main__ import main
 from tidewatch.local.airflow import DAEMONS, LocalAirflow
 from tidewatch.local.demo import _region_cell, require_alive
