@@ -1,8 +1,9 @@
 """Restores as tests make them: a context beside the rig that made the backups, and targets."""
 
 import contextlib
+import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
@@ -59,3 +60,14 @@ def compared(chosen: Chosen, dsn: str) -> Comparison:
     with connect(dsn, application_name="tests", autocommit=True) as conn:
         conn.execute("begin isolation level repeatable read read only")
         return compare(chosen.manifest.database, fingerprint_database(conn))
+
+
+def forked(work: Callable[[], object]) -> int:
+    """Run `work` in a child process of its own; the wait status."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        finally:
+            os._exit(3)
+    return os.waitpid(child, 0)[1]

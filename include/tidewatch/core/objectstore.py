@@ -23,6 +23,7 @@ from tidewatch.core.clock import require_utc
 from tidewatch.core.errors import (
     AlreadyExists,
     ConfigError,
+    IntegrityError,
     ObjectMissing,
     RegionError,
     RegionMisconfigured,
@@ -281,23 +282,34 @@ class ObjectStore:
         RegionUnavailable: the caller decides whether to begin again."""
         yield from self._chunks(key, self.call("read", key, partial(self._open, key, version_id)))
 
-    def get_range(self, key: str, start: int, length: int, version_id: str | None = None) -> Iterator[bytes]:
-        """`length` bytes from byte `start` on, in chunks; errors as those of `get`, and RegionMisconfigured
-        from a store that gives something else than was asked for."""
+    def get_range(
+        self, key: str, start: int, length: int, *, of: int, version_id: str | None = None
+    ) -> Iterator[bytes]:
+        """`length` bytes from byte `start` on of an object of `of` bytes, in chunks; errors as those of
+        `get`, and IntegrityError when it has another size, RegionMisconfigured from a store that does not
+        give parts."""
 
         def opened() -> "GetObjectOutputTypeDef":
             span = f"bytes={start}-{start + length - 1}"
             return self.client.get_object(Bucket=self.bucket, Key=key, Range=span, **_version(version_id))
 
         reply = self.call("read", key, opened)
+        size = reply.get("ContentRange", "").rpartition("/")[2]
+        if size.isdigit() and int(size) != of:
+            reply["Body"].close()
+            raise IntegrityError(
+                f"Region {self.region} gave another size for {key}",
+                expected=f"{of} bytes",
+                found=f"{size} bytes",
+                do="do not use it; take the copy of another region",
+            )
         if reply["ContentLength"] != length:
             reply["Body"].close()
             raise RegionMisconfigured(
                 f"Region {self.region} did not read a part of {self.bucket}/{key}",
                 expected=f"{length} bytes from byte {start} on",
                 found=f"{reply['ContentLength']} bytes",
-                do="if its size is not the one in the manifest, the object is damaged; otherwise this store "
-                "does not know the Range header and cannot be read in parts",
+                do="this store does not know the Range header; restore from another region",
             )
         yield from self._chunks(key, reply)
 

@@ -10,12 +10,12 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tidewatch.core.errors import IntegrityError, RegionError, TidewatchError
+from tidewatch.core.errors import IntegrityError, RegionError, RegionMisconfigured, TidewatchError
 from tidewatch.core.progress import Progress, human_bytes
 from tidewatch.core.regions import Region
 from tidewatch.restore.choose import Chosen
@@ -192,17 +192,28 @@ class _Download:
             done = os.pread(flags, self._count, 0)
             missing = [n for n in range(self._count) if done[n : n + 1] != b"1"]
             self._work.meter.add(sum(self._length(n) for n in range(self._count) if n not in set(missing)))
-            with ThreadPoolExecutor(PARTS_AT_ONCE, thread_name_prefix="part") as pool:
-                futures = [pool.submit(self._part, data, flags, n) for n in missing]
-                try:
-                    for future in futures:
-                        future.result()
-                except BaseException:
-                    pool.shutdown(wait=True, cancel_futures=True)
-                    raise
+            try:
+                self._parts(data, flags, missing)
+            except RegionMisconfigured:
+                # Some stores do not give parts, or not of an older version.
+                self._whole(data, flags)
         finally:
             os.close(data)
             os.close(flags)
+
+    def _parts(self, data: int, flags: int, missing: Sequence[int]) -> None:
+        with ThreadPoolExecutor(PARTS_AT_ONCE, thread_name_prefix="part") as pool:
+            futures = [pool.submit(self._part, data, flags, n) for n in missing]
+            try:
+                for future in futures:
+                    future.result()
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+
+    def _whole(self, data: int, flags: int) -> None:
+        self._write(data, self._region.store.get(self._key, self._version), 0, self._entry.cipher_size)
+        os.pwrite(flags, b"1" * self._count, 0)
 
     def _length(self, number: int) -> int:
         return min(PART, self._entry.cipher_size - number * PART)
@@ -212,7 +223,12 @@ class _Download:
         if self._count == 1:
             chunks = store.get(self._key, self._version)
         else:
-            chunks = store.get_range(self._key, start, length, self._version)
+            size = self._entry.cipher_size
+            chunks = store.get_range(self._key, start, length, of=size, version_id=self._version)
+        self._write(data, chunks, start, length)
+        os.pwrite(flags, b"1", number)
+
+    def _write(self, data: int, chunks: Iterable[bytes], start: int, length: int) -> None:
         written = 0
         for chunk in chunks:
             if self._work.stop.is_set():
@@ -224,7 +240,6 @@ class _Download:
             self._work.meter.add(len(chunk))
         if written != length:
             raise self._wrong_size(f"{written} bytes")
-        os.pwrite(flags, b"1", number)
 
     def _wrong_size(self, found: str) -> IntegrityError:
         return IntegrityError(
