@@ -13,9 +13,10 @@ import psycopg
 import pytest
 import tenacity
 
+from tidewatch.core import processes
 from tidewatch.core.database import Connection, connect
 from tidewatch.core.settings import Settings
-from tidewatch.local import databases, processes
+from tidewatch.local import databases
 from tidewatch.local.airflow import LOGIN
 from tidewatch.local.rest import FINISHED, AirflowApi, TaskState
 from tidewatch.local.stack import Stack
