@@ -133,6 +133,7 @@ def _short_locks(
     ctx: BackupContext, conn: Connection, needs: Sequence[tuple[str, datetime, datetime]]
 ) -> dict[str, list[Wanted]]:
     found: dict[str, dict[tuple[str, str | None], datetime]] = {}
+    words: dict[str, list[Wanted]] = {}
     parameters = {
         "ids": [n[0] for n in needs],
         "needed": [n[1] for n in needs],
@@ -149,8 +150,11 @@ def _short_locks(
         manifest = row["object_key"].removesuffix("decision.json") + "manifest.json"
         until = next((u for (key, _), u in places.items() if key == manifest), None)
         if until is not None:
-            places[row["object_key"], None] = until
-    return {region: [Wanted(*p, u) for p, u in sorted(places.items())] for region, places in found.items()}
+            words.setdefault(row["region"], []).append(Wanted(row["object_key"], None, until, optional=True))
+    return {
+        region: [Wanted(*p, u) for p, u in sorted(places.items())] + words.get(region, [])
+        for region, places in found.items()
+    }
 
 
 def _note(ctx: BackupContext, conn: Connection, source: str, each: Extended, done: Kept) -> None:

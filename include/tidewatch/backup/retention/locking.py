@@ -7,7 +7,7 @@ from datetime import datetime
 
 from tidewatch.backup.prove import lock, strong_enough
 from tidewatch.core.database import Connection, execute
-from tidewatch.core.errors import RegionMisconfigured, RegionUnavailable, TidewatchError
+from tidewatch.core.errors import ObjectMissing, RegionMisconfigured, RegionUnavailable, TidewatchError
 from tidewatch.core.regions import Region
 
 _AT_ONCE = 4
@@ -20,6 +20,8 @@ class Wanted:
     object_key: str
     version_id: str | None
     until: datetime
+    optional: bool = False
+    """It need not be there."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def extend(region: Region, wanted: Sequence[Wanted]) -> Extended:
             for result in pool.map(lambda w: _one(region, w), wanted[start : start + 4 * _AT_ONCE]):
                 if isinstance(result, Locked):
                     done.locked.append(result)
-                else:
+                elif result is not None:
                     done.problems.append(f"{result.what} ({result.found})")
                     gone |= isinstance(result, RegionUnavailable)
             if gone:
@@ -60,14 +62,14 @@ def extend(region: Region, wanted: Sequence[Wanted]) -> Extended:
     return done
 
 
-def _one(region: Region, wanted: Wanted) -> Locked | TidewatchError:
+def _one(region: Region, wanted: Wanted) -> Locked | TidewatchError | None:
     key, until = wanted.object_key, wanted.until
     try:
         head = region.store.head(key, wanted.version_id)
         lock(region, key, head, until)
         shown = region.store.head(key, wanted.version_id or head.version_id)
     except TidewatchError as error:
-        return error
+        return None if wanted.optional and isinstance(error, ObjectMissing) else error
     mode, end = shown.lock_mode, shown.retain_until
     if mode is None or end is None or end < until.replace(microsecond=0):
         return _not_locked(region, key, f"until {until.isoformat()}", f"until {end}" if end else "no lock")
