@@ -17,8 +17,11 @@ _BELONGS = frozenset(
     }
 )  # fmt: skip
 """What comes with a table when everything it rests on is there."""
-_DRAWS = frozenset({"DEFAULT", "TRIGGER", "POLICY", "RULE"})
-"""What comes with a table together with what it rests on: sequences and functions."""
+_DRAWS = frozenset(
+    {"CHECK CONSTRAINT", "CONSTRAINT", "DEFAULT", "INDEX", "POLICY", "RULE", "STATISTICS", "TRIGGER"}
+)
+"""What comes with a table together with what it rests on: sequences, functions, extensions. A foreign key
+does not draw the other table."""
 
 
 def entries_of(head: Head, tables: Sequence[str] = ()) -> list[Entry]:

@@ -1,0 +1,26 @@
+-- A database with something of every kind.
+create extension if not exists pg_trgm;
+create schema "Größe 'x'";
+create table "Größe 'x'"."T ""q"" x" (id int generated always as identity primary key, "文" text);
+insert into "Größe 'x'"."T ""q"" x" ("文") select repeat('潮' || i, 20) || E'\t\n\\' from generate_series(1, 3000) i;
+create function doubled(x int) returns int language sql immutable as 'select x * 2';
+create table plain (id serial primary key, n int check (n > 0), t text);
+insert into plain (n, t) select i, md5(i::text) from generate_series(1, 2000) i;
+create index on plain using gin (t gin_trgm_ops);
+create table child (id int primary key, plain_id int references plain, d int default doubled(2));
+insert into child select i, i from generate_series(1, 500) i;
+create function noted() returns trigger language plpgsql as 'begin return new; end';
+create trigger notes before update on plain for each row execute function noted();
+create table days (day date, v int) partition by range (day);
+create table days_1 partition of days for values from ('2026-01-01') to ('2026-02-01');
+create table days_2 partition of days for values from ('2026-02-01') to ('2026-03-01');
+insert into days select '2026-01-01'::date + i % 50, i from generate_series(1, 900) i;
+create table empty (a int);
+create view seen as select * from plain where n > 5;
+create materialized view counted as select count(*) from plain;
+create policy mine on child using (true);
+alter table child enable row level security;
+select lo_from_bytea(0, decode('00ff5c', 'hex')) from generate_series(1, 5);
+comment on table plain is 'one; two';
+grant select on plain to {reader};
+alter default privileges grant select on tables to {reader};
