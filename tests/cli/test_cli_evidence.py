@@ -63,6 +63,12 @@ def test_anchors_are_found_by_whoever_compares_and_are_nobodys_orphans(desk: Des
     assert desk("orphans", "remove", "--yes").code == 0
     assert desk("ledger", "verify", "--region", "cn-north").code == 0
 
+    region = desk.rig.regions[0]
+    (listed,) = region.store.list(f"{region.config.prefix}/anchors/")
+    region.store.delete(listed.key)
+    hidden = desk("ledger", "verify", "--region", "cn-east")
+    assert hidden.code == 1 and "somebody hid it" in hidden.out and "Compared with record 3" in hidden.out
+
     _cut_after(desk, 2)
     assert desk("ledger", "verify").code == 0, "the database by itself cannot know"
     cut = desk("ledger", "verify", "--region", "cn-south")

@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 from ledger_tools import NOW
+from test_ledger_guards import WRITER_GRANTS
 
 from tidewatch.core.database import Connection, connect
 from tidewatch.core.errors import LedgerError
+from tidewatch.core.settings import load_settings
 from tidewatch.evidence.findings import Finding, close_finding, findings, open_finding, open_findings
 from tidewatch.evidence.ledger import records, verify
 
 HOUR = timedelta(hours=1)
+FINDING_GRANT = "select, insert, update on evidence.findings"
 
 
 @pytest.fixture
@@ -129,6 +132,23 @@ def test_findings_of_several_writers_at_once_are_opened_once_and_lock_nobody_out
     with connect(warehouse, application_name="tests") as conn:
         assert sorted((f.key, f.times_seen) for f in open_findings(conn)) == [("a", 4), ("b", 4)]
         assert kinds(conn) == ["finding.opened"] * 2
+
+
+def test_a_role_that_only_writes_can_open_and_close(warehouse: str) -> None:
+    with connect(warehouse, application_name="tests", autocommit=True) as conn:
+        conn.execute("create role tidewatch_finder_of_test")
+        try:
+            for grant in (*WRITER_GRANTS, FINDING_GRANT):
+                conn.execute(f"grant {grant} to tidewatch_finder_of_test".encode())
+            conn.execute("set role tidewatch_finder_of_test")
+            opened = found(conn)
+            assert close_finding(conn, opened.key, by="x", why="y", now=NOW) is not None
+        finally:
+            conn.execute("reset role")
+            conn.execute("drop owned by tidewatch_finder_of_test")
+            conn.execute("drop role tidewatch_finder_of_test")
+    page = (load_settings().project / "docs" / "ledger.md").read_text(encoding="utf-8")
+    assert f"grant {FINDING_GRANT} to writer;" in page
 
 
 def test_texts_of_others_are_redacted_and_always_writable(conn: Connection) -> None:

@@ -76,7 +76,9 @@ def _newest_heads(
 ) -> Iterator[tuple[Anchor | None, str | None]]:
     found, wrong = newest_anchors(region, key, after)
     for each in found:
-        yield Anchor(region.name, None, each.key, each.signed.head, each.signed.signed_at), None
+        hidden = f"{each.key} in {region.name} lies below a delete marker or other bytes: somebody hid it"
+        anchor = Anchor(region.name, None, each.key, each.signed.head, each.signed.signed_at)
+        yield anchor, hidden if each.hidden else None
     for problem in wrong:
         yield None, problem
     for path in _newest_manifests(region):

@@ -506,25 +506,27 @@ class Check:
     def region(self, place: str, objects: Objects) -> None:
         """Take the heads that a region holds."""
         self.regions.append({"place": place, "heads": 0, "pinned_to": 0, "newest": None})
+        shown = set()
         try:
             for name, data, hidden in objects:
-                self._object(place, name, data)
-                if hidden:
+                if self._object(place, name, data) and not hidden:
+                    shown.add(name)
+                if hidden and name not in shown:
                     text = f"{place}: {name} lies below a newer version or a delete marker"
                     self.problem("anchor_hidden", text)
         except (OSError, ElementTree.ParseError, Unreadable) as error:
             self.lack(f"{place} could not be read to its end: {error}")
 
-    def _object(self, place: str, name: str, data: bytes) -> None:
+    def _object(self, place: str, name: str, data: bytes) -> bool:
         match = ANCHOR.search(name)
         if match is None and name.rpartition("/")[2] != "manifest.json":
             self.notes.append(f"{place}: {name} is not named like an anchor and was not looked at")
-            return
+            return False
         try:
             if match is None:
                 value = json.loads(data.decode("utf-8"))["manifest"].get("ledger_head")
                 if value is None:
-                    return
+                    return False
             else:
                 value = parsed(data)
             said = value["signature"]
@@ -540,9 +542,10 @@ class Check:
             head = Head(place, name, seq, digest, signed_at, said["key_id"], said["value"])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             self.problem("anchor_altered", f"{place}: {name} cannot be used: {brief(str(error))}")
-            return
+            return False
         self.heads.append(head)
         self.wanted.setdefault(head.seq, None)
+        return True
 
     def compare(self) -> None:
         """After the ledger was read: its hand-overs say which keys count."""
