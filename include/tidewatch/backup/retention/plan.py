@@ -154,7 +154,8 @@ def _generation(
             end = max(begins(first_day(generation, leaves), policy.zone), now) + LEEWAY
             wanted, why = rank < keep, f"{name}, {rank + 1} of {keep}"
         if not wanted:
-            spent = f"{keep.days} days are over" if isinstance(keep, Days) else f"{keep} newer ones are there"
+            newer = "1 newer one is there" if keep == 1 else f"{keep} newer ones are there"
+            spent = f"{keep.days} days are over" if isinstance(keep, Days) else newer
             refused[b.backup_id].append(f"{name}: {spent}")
             continue
         case = cases[b.backup_id]
