@@ -3,10 +3,11 @@
 import json
 import os
 import shutil
-import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,16 @@ def test_without_anything_that_checks_signatures_nothing_is_confirmed(case: Case
     )  # fmt: skip
     assert alone.code == 3
     assert "neither openssl 3 nor the library" in alone.json["not_checked"][0]
+
+
+def test_an_openssl_that_says_yes_to_everything_is_not_believed(case: Case) -> None:
+    false = case.home / "bin" / "openssl"
+    false.parent.mkdir()
+    false.write_text("#!/bin/sh\necho Signature Verified Successfully\n")
+    false.chmod(0o755)
+    given = (str(case.export), "--key", str(case.key), "--region", str(case.east), "--json")
+    said = run(case.home / "desk", *given, PATH=str(false.parent))
+    assert (said.code, said.json["signatures_by"]) == (3, None)
 
 
 @pytest.mark.skipif(not shutil.which("python3.8"), reason="needs python3.8 on the PATH")
@@ -629,8 +640,34 @@ def test_it_reads_a_region_by_itself_and_sees_what_is_hidden_there(
     assert run(tmp_path / "desk", *given).code == 2
 
 
-def test_it_imports_nothing_of_ours(tmp_path: Path) -> None:
-    assert sys.flags is not None
+def test_credentials_are_not_carried_to_where_a_region_points(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Elsewhere(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(302)
+            self.send_header("Location", "/elsewhere")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        result = check(case.export, case.key, arguments=("--region", "s3://b/p", "--endpoint", endpoint))
+        server.shutdown()
+    assert result["exit_code"] == 3
+    assert "answers 302" in result["not_checked"][0]
+    assert len(asked) == 1
+
+
+def test_it_imports_nothing_of_ours() -> None:
     source = Path(verify_evidence.__file__).read_text(encoding="utf-8")
     imports = [line for line in source.splitlines() if line.lstrip().startswith(("import ", "from "))]
     outside = [line for line in imports if line.startswith("from tidewatch") or "tidewatch." in line]
