@@ -82,10 +82,13 @@ def connections(server: LocalPostgres, home: Path) -> dict[str, dict[str, Any]]:
             "schema": database,
         }
 
+    admin = fields(BACKUP_ROLE, "postgres")
     return {
         "tidewatch_warehouse": fields("tidewatch", "tidewatch"),
         "tidewatch_source_ops": fields(BACKUP_ROLE, "ops"),
         "tidewatch_source_airflow": fields(BACKUP_ROLE, "airflow"),
+        # What restores need: a superuser, who may make databases and whatever is in them.
+        "tidewatch_restore": {**admin, "login": "postgres", "password": server.password},
     }
 
 
