@@ -317,6 +317,40 @@ def test_over_many_years_nothing_that_is_wanted_is_lost(
             world.nothing_dropped_is_wanted_again(now)
 
 
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"daily": 5, "weekly": 3, "monthly": 4, "yearly": 1},
+        {"daily": {"days": 5}, "weekly": {"days": 30}, "monthly": {"days": 90}},
+    ],
+    ids=["numbers", "days"],
+)
+def test_with_a_backup_a_day_the_lock_of_the_first_day_is_enough_and_not_too_long(
+    rules: dict[str, object],
+) -> None:
+    """Through a leap day, with the run of the day before the backup of the day and after it."""
+    world = World(policy(**rules), lock_days=3)
+    now = backup("x", "2023-11-20 02:00").snapshot_at
+    for day in range(500):
+        world.make(now, "sealed", EVERYWHERE)
+        then = now + timedelta(hours=20 if day % 7 else 1)
+        locks = {name: known.locked_until for name, known in world.here.items()}
+        world.run(then)
+        assert {n: k.locked_until for n, k in world.here.items()} == {n: locks[n] for n in world.here}
+        for d in world.decide(then):
+            if not d.generations and not d.open_end:  # only its lock keeps it
+                assert d.backup.snapshot_at > now - timedelta(days=4) or _was_needed(world, d, now), d
+        now += timedelta(days=1)
+
+
+def _was_needed(world: World, decision: Decision, now: datetime) -> bool:
+    """A few days ago it was of a generation."""
+    before = now - LEEWAY - timedelta(days=2)
+    there = [b for b in world.here.values() if b.snapshot_at <= before]
+    past = {d.backup.backup_id: d for d in world.decide(before, there)}
+    return bool(past[decision.backup.backup_id].generations)
+
+
 def _people(world: World, chance: random.Random, now: datetime) -> None:
     """Now and then a suspect is accepted, a copy healed, a hold placed or lifted, the policy changed."""
     some = list(world.here.values())
