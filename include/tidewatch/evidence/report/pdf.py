@@ -18,7 +18,7 @@ from tidewatch.evidence.report.blocks import Page
 
 _TEMPLATE = Path(__file__).parent / "pages" / "report.typ"
 _LONG = re.compile(r"[!-~]{15,}")
-_AFTER = re.compile(r"([-/:_.,;=&?@+]|[^-/:_.,;=&?@+]{10})(?=.)")
+_AFTER = re.compile(r"([-/:_.,;=&?@+]|[^-/:_.,;=&?@+]{16})(?=.)")
 _HERE = "\u200b"
 
 

@@ -124,7 +124,7 @@ def findings(report: ReportFile, say: Words) -> Section:
         [
             status_cell(say, f.severity),
             cell(say(f.said_zh, f.said_en)),
-            cell(f.kind, code=True),
+            cell(f.key, code=True),
             cell(say.when(f.opened_at)),
             cell(say("未关闭", "open"), "bad")
             if f.closed_at is None
@@ -147,7 +147,7 @@ def findings(report: ReportFile, say: Words) -> Section:
             [
                 Column(say("程度", "Severity"), 0.9),
                 Column(say("发现", "What was found"), 4),
-                Column(say("种类", "Kind"), 1.7),
+                Column(say("编号", "Key"), 2.4),
                 Column(say("打开", "Opened"), 1.4),
                 Column(say("关闭", "Closed"), 2.4),
             ],

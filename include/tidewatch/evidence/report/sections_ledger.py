@@ -123,11 +123,11 @@ def verify(report: ReportFile, say: Words) -> Section:
         Para(
             say(
                 "4. 内容可以重算：report.json 中 facts 的 RFC 8785 规范形式的 SHA-256 即为 facts_sha256；"
-                "HTML、PDF 与 CSV 都只由它生成，事实相同则字节相同。不信任本机的审计人员按 docs/ledger.md "
+                "HTML、PDF 与 CSV 都只由它生成，事实相同则字节相同。不信任本机的审计人员按 docs/evidence.md "
                 "使用自己的公钥核对。",
                 "4. The content can be computed again: facts_sha256 is the SHA-256 of the RFC 8785 form of "
                 "facts in report.json. HTML, PDF and CSV are made of it alone: the same facts give the same "
-                "bytes. An auditor who does not trust this machine follows docs/ledger.md with a public key "
+                "bytes. An auditor who does not trust this machine follows docs/evidence.md with a public key "
                 "of their own.",
             )
         ),
