@@ -12,7 +12,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from tidewatch.console.desk import Desk, Door
 from tidewatch.console.page import NAVIGATION, Address, Pages
 from tidewatch.console.routes import backups, evidence, findings, holds, quality, restores, signing_in
-from tidewatch.console.security import Guard
+from tidewatch.console.security import HEADERS, Guard
 from tidewatch.core.errors import NotFound, TidewatchError
 from tidewatch.core.redaction import redact
 
@@ -84,5 +84,8 @@ def _tell_what_goes_wrong(app: FastAPI, page: Pages) -> None:
 
     @app.exception_handler(Exception)
     def defect(request: Request, error: Exception) -> Response:
-        # Starlette writes the traceback into the log; the page says nothing of it.
-        return say(request, 500, "error.500")
+        # Starlette writes the traceback into the log; the page says nothing of it. This answer does not come
+        # past the guard any more.
+        answer = say(request, 500, "error.500")
+        answer.headers.update(HEADERS)
+        return answer

@@ -43,12 +43,15 @@ class Taste:
 
 
 def taste_of(request: Request) -> Taste:
-    language = request.query_params.get("lang") or request.cookies.get("tidewatch_lang")
-    theme = request.query_params.get("theme") or request.cookies.get("tidewatch_theme")
+    def said(name: str) -> tuple[str | None, str | None]:
+        return request.query_params.get(name), request.cookies.get(f"tidewatch_{name}")
+
+    preferred = accepted(request.headers.get("accept-language", ""))
     return Taste(
-        next((x for x in LANGUAGES if x == language), accepted(request.headers.get("accept-language", ""))),
-        next((x for x in THEMES if x == theme), "auto"),
+        next((known for asked in said("lang") for known in LANGUAGES if asked == known), preferred),
+        next((known for asked in said("theme") for known in THEMES if asked == known), "auto"),
     )
+
 
 
 class Pages:

@@ -4,16 +4,22 @@ Nobody who has not signed in gets past the gate, whatever the address: only the 
 console signs people in itself, the sign-in page are open.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+import psycopg
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tidewatch.console.desk import Door
+from tidewatch.core.errors import TidewatchError
+from tidewatch.core.redaction import redact
+
+_LOG = logging.getLogger(__name__)
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 OPEN_PATHS = frozenset({"/static/console.css"})
@@ -31,7 +37,7 @@ DOCS_POLICY = (
 )
 """Of the pages of the gates, which carry their style in themselves and have no script."""
 
-_HEADERS = {
+HEADERS = {
     "Content-Security-Policy": CONTENT_POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -64,7 +70,11 @@ class Guard:
         if path in OPEN_PATHS or (self._door.own and path == SIGN_IN):
             request.state.person = None
             return None
-        request.state.person = await self._door.who(request)
+        try:
+            request.state.person = await self._door.who(request)
+        except (TidewatchError, psycopg.Error) as error:
+            _LOG.error("Nobody can be let in: %s", redact(str(error)))
+            return PlainTextResponse("The warehouse does not answer. Try again in a minute.", status_code=503)
         if request.state.person is not None:
             return None
         if request.method == "GET":
@@ -106,7 +116,7 @@ def _with_headers(send: Send, *, https: bool) -> Callable[[Message], Any]:
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in _HEADERS.items():
+            for name, value in HEADERS.items():
                 headers.setdefault(name, value)
             if https:
                 headers.setdefault("Strict-Transport-Security", "max-age=31536000")

@@ -60,10 +60,10 @@ def duration(seconds: float | None) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     whole = round(seconds)
-    for limit, big, small in ((3600, "min", "s"), (86400, "h", "min")):
-        if whole < limit:
-            unit = limit // 60
-            return f"{whole // unit} {big} {whole % unit * 60 // unit} {small}"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
