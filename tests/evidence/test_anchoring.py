@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,9 +11,10 @@ from ledger_tools import NOW, add
 
 from tidewatch.core.anchorkeys import anchor_key, parse_anchor_key
 from tidewatch.core.database import Connection, connect
-from tidewatch.core.errors import IntegrityError, LedgerError, RegionRefused
+from tidewatch.core.errors import AlreadyExists, IntegrityError, LedgerError, RegionRefused
 from tidewatch.core.regions import Region
 from tidewatch.core.signing import SigningKey
+from tidewatch.core.writeonce import write_once
 from tidewatch.evidence.anchor import sign_head
 from tidewatch.evidence.anchoring import FINDING, anchor, newest_anchors, open_anchor
 from tidewatch.evidence.findings import open_findings
@@ -165,6 +166,49 @@ def test_a_bucket_without_locks_is_told_although_the_anchor_lies_there(
     assert done is not None
     assert list(done.missing) == ["cn-east"]
     assert [f.kind for f in open_findings(conn)] == [FINDING]
+
+
+def test_a_store_that_takes_a_lock_and_keeps_none_is_told(
+    conn: Connection, three_regions: list[Region], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(three_regions[0].store, "set_retention", lambda *_: None)
+    done = anchor(conn, three_regions, KEY, NOW, "daily")
+    assert done is not None
+    assert list(done.missing) == ["cn-east"]
+    assert "no lock" in done.missing["cn-east"]
+
+
+def test_a_lock_that_somebody_else_has_just_made_longer_is_no_failure(
+    conn: Connection, three_regions: list[Region], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = three_regions[0].store
+    real = store.set_retention
+
+    def overtaken(key: str, version: str | None, mode: str, until: datetime) -> None:
+        real(key, version, mode, until + timedelta(hours=1))
+        real(key, version, mode, until)
+
+    monkeypatch.setattr(store, "set_retention", overtaken)
+    done = anchor(conn, three_regions, KEY, NOW, "daily")
+    assert done is not None
+    assert done.missing == {}
+
+
+def test_two_that_gave_way_to_each_other_try_again(
+    conn: Connection, three_regions: list[Region], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[str] = []
+
+    def gives_way_once(store: Any, key: str, body: bytes) -> str | None:
+        tries.append(key)
+        if len(tries) == 1:
+            raise AlreadyExists("x", expected="x", found="x", do="x")
+        return write_once(store, key, body)
+
+    monkeypatch.setattr("tidewatch.evidence.anchoring.write_once", gives_way_once)
+    done = anchor(conn, three_regions[:1], KEY, NOW, "daily")
+    assert done is not None
+    assert (done.missing, len(tries)) == ({}, 2)
 
 
 # -- reading -----------------------------------------------------------------------------------------------

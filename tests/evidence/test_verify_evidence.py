@@ -562,6 +562,14 @@ def test_its_canonical_form_is_that_of_the_ledger(value: Any) -> None:
     assert canonical_bytes(verify_evidence.parsed(text)) == text
 
 
+def test_keys_are_in_the_order_of_utf_16_and_not_of_code_points() -> None:
+    value = {"\uffee": 1, "\U0001f30a": 2}
+    assert verify_evidence.canonical(value).encode() == canonical_bytes(value)
+    assert verify_evidence.canonical(value).index("\U0001f30a") < verify_evidence.canonical(value).index(
+        "\uffee"
+    )
+
+
 @pytest.mark.parametrize(
     "value", [5e-324, 1.7976931348623157e308, 1e21, 1e-7, 123456.789, -0.0, 1e-6, 2.5e20]
 )

@@ -11,7 +11,7 @@ from tidewatch.core.errors import NotFound
 
 app = typer.Typer(
     no_args_is_help=True,
-    short_help="What is not as it must be, until something shows that it is gone.",
+    short_help="What is not as it must be.",
     help="Findings: opened and closed by records of the ledger.",
 )
 

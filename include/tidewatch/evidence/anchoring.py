@@ -29,6 +29,7 @@ from tidewatch.core.errors import (
     LedgerError,
     ObjectMissing,
     RegionMisconfigured,
+    RegionRefused,
     TidewatchError,
 )
 from tidewatch.core.regions import Region
@@ -43,6 +44,7 @@ from tidewatch.evidence.schemas import AnchorPlace, LedgerAnchored, Place
 FINDING = "ledger.not_anchored"
 _MAX_BYTES = 64 * 1024
 _MAX_TRIED = 20
+_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -114,14 +116,14 @@ def _written(
     region: Region, target: str, signed: SignedHead, key: Verifier, now: datetime, place: Place
 ) -> AnchorPlace:
     store, config = region.store, region.config
-    try:
-        version = write_once(store, target, canonical_bytes(signed.model_dump(mode="json")))
-    except AlreadyExists:  # the same head, signed at another moment
-        version = store.head(target).version_id
+    version = _laid(region, target, canonical_bytes(signed.model_dump(mode="json")))
     until = now + timedelta(days=config.anchor_lock_days)
-    locked = store.head(target, version).retain_until
-    if locked is None or locked < until - timedelta(days=1):
-        store.set_retention(target, version, config.lock_mode, until)
+    if not _lasts(region, target, version, until):
+        try:
+            store.set_retention(target, version, config.lock_mode, until)
+        except RegionRefused:  # somebody else who anchors has just locked it for a moment longer
+            if not _lasts(region, target, version, until):
+                raise
     found = open_anchor(store.read(target, version), key)
     if found.head != signed.head:
         raise _other(target, f"record {found.seq} {found.hash}", f"record {signed.seq} {signed.hash}")
@@ -136,6 +138,23 @@ def _written(
         lock_mode=shown.lock_mode,
         retain_until=shown.retain_until,
     )
+
+
+def _laid(region: Region, target: str, body: bytes) -> str | None:
+    """The version of the anchor under `target`: ours, or one of the same head that was signed at another
+    moment. Two who write at once to a store without conditions may both give way: each tries again."""
+    for _ in range(_ROUNDS):
+        try:
+            return write_once(region.store, target, body)
+        except AlreadyExists:
+            with contextlib.suppress(ObjectMissing):
+                return region.store.head(target).version_id
+    return write_once(region.store, target, body)
+
+
+def _lasts(region: Region, target: str, version: str | None, until: datetime) -> bool:
+    locked = region.store.head(target, version).retain_until
+    return locked is not None and locked >= until - timedelta(days=1)
 
 
 def _other(target: str, found: str, expected: str) -> IntegrityError:
