@@ -1,9 +1,9 @@
-"""Write the results into docs/benchmarks.md, between its two marks.
+"""Write the results into docs/benchmarks.md, each kind between its two marks.
 
-    .venv/bin/python benchmarks/report.py [--check] [RESULTS]
+    .venv/bin/python benchmarks/report.py [--check]
 
-RESULTS is what `backup.py --json` wrote, by default benchmarks/results/backup.json. With `--check` nothing is
-written; the exit code says whether the page tells what the results say.
+The results are what `backup.py --json` and `restore.py --json` wrote to benchmarks/results/. With `--check`
+nothing is written; the exit code says whether the page tells what the results say.
 """
 
 import argparse
@@ -12,31 +12,45 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import restore_tables
 import tables
 from measure import Json
 from targets import medians
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
-RESULTS = HERE / "results" / "backup.json"
 _WHO = {"client": "cpu", "PostgreSQL": "postgres_cpu", "endpoints": "endpoint_cpu"}
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("results", nargs="?", type=Path, default=RESULTS)
     parser.add_argument("--check", action="store_true")
     given = parser.parse_args()
-    page = PAGE.read_text(encoding="utf-8")
-    head, _, rest = page.partition(BEGIN)
-    tail = rest.partition(END)[2]
-    text = "\n".join(_text(json.loads(given.results.read_text(encoding="utf-8"))))
-    wanted = f"{head}{BEGIN}\n\n{text}\n{END}{tail}"
+    page = wanted = PAGE.read_text(encoding="utf-8")
+    for file, mark, text in (("backup", "results", _text), ("restore", "restore results", _restores)):
+        kept = HERE / "results" / f"{file}.json"
+        lines = text(json.loads(kept.read_text(encoding="utf-8"))) if kept.exists() else ()
+        wanted = _between(wanted, mark, "\n".join(lines))
     if given.check:
         return 0 if page == wanted else 1
     PAGE.write_text(wanted, encoding="utf-8")
     return 0
+
+
+def _between(page: str, mark: str, text: str) -> str:
+    begin, end = f"<!-- {mark}: begin -->", f"<!-- {mark}: end -->"
+    head, _, rest = page.partition(begin)
+    return f"{head}{begin}\n\n{text}\n{end}{rest.partition(end)[2]}"
+
+
+def _restores(results: Json) -> Iterator[str]:
+    m = results["machine"]
+    yield (
+        f"Measured {m['at']} at commit `{m['commit']}` on {m['cores']} cores ({m['processor']}), "
+        f"{m['memory_bytes'] / 2**30:.0f} GiB, Python {m['python']}, PostgreSQL {m['postgresql']}.\n"
+    )
+    for table in restore_tables.of(results):
+        yield table.markdown()
 
 
 def _text(results: Json) -> Iterator[str]:

@@ -103,4 +103,6 @@ def _keys(home: Path) -> None:
     key = SigningKey.generate()
     key.save(home / "signing.pem")
     key.public.save(home / "signing.pub.pem")
-    (home / "recipients.txt").write_text(f"{pyrage.x25519.Identity.generate().to_public()}\n")
+    identity = pyrage.x25519.Identity.generate()
+    (home / "recipients.txt").write_text(f"{identity.to_public()}\n")
+    (home / "identity.txt").write_text(f"{identity}\n")
