@@ -49,10 +49,16 @@ from tidewatch.orchestration.policy import DEFAULT_ARGS, TIMEZONE
 )
 def expire_backups() -> None:
     @task
-    def protect_held() -> list[str]:
+    def protect_held() -> dict[str, int]:
         from tidewatch.orchestration import retention_tasks
 
         return retention_tasks.protect_held()
+
+    @task
+    def list_sources() -> list[str]:
+        from tidewatch.orchestration import retention_tasks
+
+        return retention_tasks.list_sources()
 
     @task(map_index_template="{{ source }}", max_active_tis_per_dagrun=1)
     def expire(source: str) -> dict[str, str]:
@@ -85,7 +91,8 @@ def expire_backups() -> None:
         return notice_tasks.deliver()
 
     regions = list_regions()
-    expired = expire.expand(source=protect_held())
+    protect_held()
+    expired = expire.expand(source=list_sources())
     # One source that cannot be decided on keeps no region from removing what is over; it fails the run here.
     sum_up(expired)
     expired >> regions

@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from history_rig import HistoryRig
 
 from tidewatch.backup.lock import source_lock
+from tidewatch.core.errors import RegionUnavailable
 from tidewatch.core.regions import Region
 from tidewatch.orchestration import retention_tasks
 
@@ -42,13 +43,15 @@ def test_a_run_by_hand_shows_and_a_scheduled_one_removes(
     old = rig.made(5, "a")
     rig.made(1, "b")
     rig.made(0, "c")
-    assert retention_tasks.protect_held() == ["media"] and retention_tasks.list_regions() == []
+    assert retention_tasks.list_sources() == ["media"] and retention_tasks.list_regions() == []
+    with pytest.raises(AirflowSkipException, match="only shows"):
+        retention_tasks.protect_held()
     shown = retention_tasks.expire("media")
     assert shown == {"source": "media", "would_expire": 1, "kept": 2}
     assert rig.get(old).expired_at is None and "backup.expired" not in rig.kinds()
     for run_type, really in (("scheduled", False), ("manual", True)):
         airflow["dag_run"], airflow["params"] = SimpleNamespace(run_type=run_type), {"really_remove": really}
-        assert retention_tasks.protect_held() == ["media"]
+        assert retention_tasks.protect_held() == {"cn-east": 0}
         with source_lock(rig.ctx, "media"), pytest.raises(AirflowSkipException, match="being worked on"):
             retention_tasks.expire("media")
         done = retention_tasks.expire("media")
@@ -60,4 +63,32 @@ def test_a_run_by_hand_shows_and_a_scheduled_one_removes(
     rig.policy = None
     assert retention_tasks.list_regions() == []
     with pytest.raises(AirflowSkipException, match="nothing is removed"):
-        retention_tasks.protect_held()
+        retention_tasks.list_sources()
+
+
+def test_locks_that_a_region_did_not_extend_make_the_task_fail_after_its_work(
+    rig: HistoryRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    airflow: dict[str, Any] = {
+        "dag": SimpleNamespace(dag_id="expire_backups"),
+        "run_id": "today",
+        "ti": SimpleNamespace(try_number=1, max_tries=3),
+        "dag_run": SimpleNamespace(run_type="scheduled"),
+        "params": {},
+    }
+    monkeypatch.setattr(retention_tasks, "get_current_context", lambda: airflow)
+    monkeypatch.setattr(retention_tasks, "_context", lambda: rig.ctx)
+    marked: list[str] = []
+
+    def mark(_: object, source: str, __: object) -> object:
+        marked.append(source)
+        return SimpleNamespace(as_dict=dict)
+
+    monkeypatch.setattr(retention_tasks.expiring, "preview", lambda *_: [])
+    monkeypatch.setattr(
+        retention_tasks.expiring, "extend_locks", lambda *_: SimpleNamespace(problems={"cn-east": "silent"})
+    )
+    monkeypatch.setattr(retention_tasks.expiring, "mark", mark)
+    with pytest.raises(RegionUnavailable, match="cn-east: silent"):
+        retention_tasks.expire("media")
+    assert marked == ["media"]

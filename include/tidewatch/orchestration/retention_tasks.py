@@ -4,8 +4,7 @@ A run that a person starts only shows what it would do, unless the person asks f
 """
 
 import logging
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from airflow.sdk import Context, get_current_context
@@ -16,7 +15,7 @@ from tidewatch.backup.retention import expire as expiring
 from tidewatch.backup.retention import remove as removing
 from tidewatch.backup.retention.protect import protect
 from tidewatch.core.clock import utc_now
-from tidewatch.core.errors import Busy
+from tidewatch.core.errors import Busy, RegionUnavailable
 from tidewatch.core.redaction import install_log_redaction
 from tidewatch.core.settings import load_settings
 from tidewatch.orchestration.connections import from_airflow
@@ -25,12 +24,21 @@ from tidewatch.vault.manifest import RunRef
 log = logging.getLogger(__name__)
 
 
-def protect_held() -> list[str]:
-    """Have every region protect what legal holds cover; the sources that have backups."""
+def protect_held() -> dict[str, Any]:
+    """Have every region protect what legal holds cover. Raises RegionUnavailable, after all were asked, when
+    one did not."""
+    if not _for_real(get_current_context()):
+        raise AirflowSkipException("A run that only shows asks no region to protect anything.")
+    answers = protect(_context())
+    for each in answers:
+        log.info("%s: %s", each.region, each.as_dict())
+    _require_done("protect everything that is held", {a.region: a.problem for a in answers if a.problem})
+    return {a.region: a.objects for a in answers}
+
+
+def list_sources() -> list[str]:
+    """Sources that have backups."""
     context = _context()
-    if _for_real(get_current_context()):
-        for each in protect(context):
-            log.info("%s: %s", each.region, each.as_dict())
     if context.retention is None:
         raise AirflowSkipException("There is no config/retention.yaml: nothing is removed.")
     return expiring.sources_of(context)
@@ -38,7 +46,7 @@ def protect_held() -> list[str]:
 
 def expire(source: str) -> dict[str, Any]:
     """Extend the locks of what is kept, and mark what is not. A source that is being backed up has its turn
-    tomorrow."""
+    tomorrow. Raises RegionUnavailable, at the end, when locks could not be extended."""
     airflow = get_current_context()
     airflow["source"] = source  # type: ignore[typeddict-unknown-key]
     context = _context()
@@ -57,7 +65,8 @@ def expire(source: str) -> dict[str, Any]:
         marked = expiring.mark(context, source, _run_of(airflow))
     except Busy as busy:
         raise AirflowSkipException(str(busy)) from busy
-    return {**marked.as_dict(), "locks": asdict(locks)}
+    _require_done(f"extend the locks of {source}", locks.problems)
+    return {**marked.as_dict(), "locks": locks.locks}
 
 
 def sum_up(expired: Iterable[dict[str, Any] | None]) -> dict[str, int]:
@@ -87,6 +96,17 @@ def remove(region: str) -> dict[str, Any]:
         return removing.remove(context, context.region(region), _run_of(airflow)).as_dict()
     except Busy as busy:  # somebody does it by hand
         raise AirflowSkipException(str(busy)) from busy
+
+
+def _require_done(what: str, problems: Mapping[str, str]) -> None:
+    """What a region did not do is told by a task that fails: locks run out."""
+    if problems:
+        raise RegionUnavailable(
+            f"Some regions did not {what}",
+            expected="every region that does its part",
+            found="; ".join(f"{region}: {problem}" for region, problem in problems.items()),
+            do="it is tried again daily; after a few days look with `tidewatch region probe`",
+        )
 
 
 def _for_real(airflow: Context) -> bool:
