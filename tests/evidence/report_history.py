@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -107,7 +108,8 @@ class History:
             "decision_reason": "looked at" if decided else None,
             **more,
         }
-        with psycopg.connect(self.warehouse) as conn:
+        with self._session.transaction():
+            conn = self._session
             # The state machine lets no row begin in the middle of its life.
             conn.execute("alter table vault.backups disable trigger check_status")
             _insert(conn, "vault.backups", row)
@@ -206,8 +208,12 @@ class History:
             append(conn, kind=kind, subject=subject, body=body, now=at(day, 3))
 
     def insert(self, table: str, **row: Any) -> None:
-        with psycopg.connect(self.warehouse) as conn:
-            _insert(conn, table, row)
+        _insert(self._session, table, row)
+
+    @cached_property
+    def _session(self) -> "psycopg.Connection[Any]":
+        """One for all that is written; it ends with its database."""
+        return psycopg.connect(self.warehouse, autocommit=True)
 
     # -- looking -------------------------------------------------------------------------------------------
 

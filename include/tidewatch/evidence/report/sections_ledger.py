@@ -127,8 +127,8 @@ def verify(report: ReportFile, say: Words) -> Section:
                 "使用自己的公钥核对。",
                 "4. The content can be computed again: facts_sha256 is the SHA-256 of the RFC 8785 form of "
                 "facts in report.json. HTML, PDF and CSV are made of it alone: the same facts give the same "
-                "bytes. An auditor who does not trust this machine follows docs/evidence.md with a public key "
-                "of their own.",
+                "bytes. An auditor who does not trust this machine follows docs/evidence.md with a public "
+                "key of their own.",
             )
         ),
         Para(
