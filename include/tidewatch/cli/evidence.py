@@ -58,7 +58,7 @@ def anchor(
     return 0 if done is None or not done.missing else 1
 
 
-@app.command(short_help="Write everything an auditor needs into a directory or ZIP file.")
+@app.command(short_help="Write what an auditor needs into one file.")
 def export(
     target: Annotated[Path, typer.Argument(metavar="DIR|ZIP", help="A name that is free, or a .zip.")],
     by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who takes it out, or asked for it.")],
