@@ -32,9 +32,11 @@ create sequence shop.tickets;
 insert into shop.orders select i, i * 1.5, now() - i * interval '1 minute' from generate_series(1, 300) i;
 insert into shop.lines select 1 + i % 300, i, 'thing ' || i from generate_series(1, 900) i;
 select setval('shop.tickets', 77);
-select lo_from_bytea(0, 'a letter');
+select lo_from_bytea(4712, 'a letter');
 do $$ begin create role drill_reader; exception when duplicate_object then null; end $$;
 grant select on shop.orders to drill_reader;
+grant select on large object 4712 to drill_reader;
+comment on large object 4712 is 'from the office';
 """
 REPLAY = "select placed::date as day, count(*), sum(total) from shop.orders group by 1"
 TARGETS: dict[str, Any] = {

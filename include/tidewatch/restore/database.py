@@ -140,7 +140,8 @@ class _Load:
             self._without_tablespaces(wanted)
             dsn = create_temporary(conn, self._target, self._options(head))
             self._say("definitions")
-            self._section(dsn, [e for e in wanted if e.section in ("none", "pre-data")], file)
+            first = [e for e in wanted if e.section in ("none", "pre-data") and not _of_large_objects(e)]
+            self._section(dsn, first, file)
             self._say("rows")
             rows = RowLoader(
                 self._tools,
@@ -153,7 +154,8 @@ class _Load:
             blocks = {e.number for e in wanted if e.has_block}
             done = rows.load(head, rest, plain.stream, blocks)
         # From here on the bytes are known to be all there and those of the manifest.
-        self._section(dsn, [e for e in wanted if e.section == "data" and e.number not in done], file)
+        late = [e for e in wanted if (e.section == "data" and e.number not in done) or _of_large_objects(e)]
+        self._section(dsn, late, file)
         self._say("indexes and constraints")
         self._section(dsn, [e for e in wanted if e.section == "post-data"], file, jobs=self._jobs)
         if not tables:
@@ -225,3 +227,8 @@ class _Load:
                 except psycopg.Error as error:
                     said = error.diag.message_primary or type(error).__name__
                     self.remarks.append(f"a setting of the database itself could not be made: {said}")
+
+
+def _of_large_objects(entry: Entry) -> bool:
+    """Privileges, comments and labels of large objects: those of 17 and newer are made with their data."""
+    return entry.kind in ("ACL", "COMMENT", "SECURITY LABEL") and entry.tag.startswith("LARGE OBJECT")
