@@ -1,5 +1,5 @@
-"""The console in a real browser: pages in both languages, light and dark, on a desk and on a phone; the main paths
-by mouse and by keyboard; axe-core judges each page."""
+"""The console in a real browser: pages in both languages, light and dark, on a desk and on a phone; the main
+paths by mouse and by keyboard; axe-core judges each page."""
 
 import shutil
 import socket
