@@ -15,7 +15,6 @@ from tidewatch.backup.run import Outcome, RunRef, commit, judge, stage
 from tidewatch.core.connections import Connection
 from tidewatch.core.database import connect
 from tidewatch.core.regions import Region, RegionsFile
-from tidewatch.core.retention import RetentionFile
 from tidewatch.core.settings import Settings
 from tidewatch.core.sources import SourcesFile
 from tidewatch.vault import catalogue
@@ -59,7 +58,6 @@ class Rig:
         self.regions = list(regions)
         self.sources: list[dict[str, Any]] = []
         self.tuning = Tuning(part_size=5 * MIB, stall_seconds=10)
-        self.retention: RetentionFile | None = None
 
     # -- making --------------------------------------------------------------------------------------------
 
@@ -75,7 +73,6 @@ class Rig:
             clock=self.clock,
             progress=self.said.append,
             tuning=self.tuning,
-            retention=self.retention,
         )
 
     @property
