@@ -52,7 +52,8 @@ BODY = (
     schedule=CronDataIntervalTimetable("0 5 1 * *", timezone=TIMEZONE),
     start_date=datetime(2026, 1, 1, tz=TIMEZONE),
     catchup=False,
-    max_active_runs=1,
+    # A run that waits for a person must not keep the next one from being made.
+    max_active_runs=8,
     params=PARAMS,
     default_args=DEFAULT_ARGS,
     tags=["restore", "evidence"],
@@ -66,7 +67,7 @@ def test_restores() -> None:
         return drill_tasks.plan()
 
     # Two at once: each has a server, a copy of the data and two sessions that load it.
-    @task(map_index_template="{{ test }}", max_active_tis_per_dagrun=2)
+    @task(map_index_template="{{ test }}", max_active_tis_per_dag=2)
     def test(planned: dict[str, str]) -> dict[str, object]:
         from tidewatch.orchestration import drill_tasks
 

@@ -43,7 +43,10 @@ def test_every_dag_has_owner_tags_schedule_and_explicit_run_rules(dagbag: Any) -
         assert dag.owner == "data-engineering", f"{dag.dag_id}: set the owner through DEFAULT_ARGS"
         assert dag.tags and set(dag.tags) <= TAGS, f"{dag.dag_id}: tags come from {sorted(TAGS)}"
         assert dag.catchup is False, f"{dag.dag_id}: say catchup=False"
-        assert dag.max_active_runs == 1, f"{dag.dag_id}: two runs at once would wait for each other"
+        waits_for_a_person = any(task.task_type == "SignOffOperator" for task in dag.tasks)
+        assert dag.max_active_runs == 1 or waits_for_a_person, (
+            f"{dag.dag_id}: two runs at once would wait for each other"
+        )
 
 
 def test_every_docstring_is_a_runbook_with_the_six_headings(dagbag: Any) -> None:
