@@ -1,5 +1,6 @@
 """One demonstration for all end-to-end tests: the real stack, started as `make demo` starts it."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -65,31 +66,38 @@ class Demo:
     def environment(self) -> dict[str, str]:
         return {**os.environ, "TIDEWATCH_HOME": str(self.home), "PYTHONUNBUFFERED": "1"}
 
-    def run(self, dag_id: str, meanwhile: Callable[[], None] = lambda: None) -> Run:
-        """Trigger the Dag, do `meanwhile`, and wait for the scheduler to finish the run."""
+    def api(self) -> "contextlib.closing[AirflowApi]":
         airflow = self.stack.airflow
-        api = AirflowApi(airflow.url, LOGIN, airflow.password)
-        try:
+        return contextlib.closing(AirflowApi(airflow.url, LOGIN, airflow.password))
+
+    def run(
+        self, dag_id: str, meanwhile: Callable[[], None] = lambda: None, conf: dict[str, Any] | None = None
+    ) -> Run:
+        """Trigger the Dag, do `meanwhile`, and wait for the scheduler to finish the run."""
+        run_id = self.start(dag_id, conf)
+        meanwhile()
+        return self.finished(dag_id, run_id)
+
+    def start(self, dag_id: str, conf: dict[str, Any] | None = None) -> str:
+        """Trigger the Dag; the run's id."""
+        with self.api() as api:
             api.unpause(dag_id)  # the run of a paused Dag would stay queued
-            run_id = api.trigger(dag_id)
-            meanwhile()
+            return api.trigger(dag_id, conf)
+
+    def finished(self, dag_id: str, run_id: str) -> Run:
+        """The run, once the scheduler has ended it."""
+        with self.api() as api:
             wait_for(lambda: api.run_state(dag_id, run_id) in FINISHED, f"{dag_id} to finish")
             return Run(dag_id, run_id, api.run_state(dag_id, run_id), api.tasks(dag_id, run_id))
-        finally:
-            api.close()
 
     def wait_for(self, condition: Callable[[], bool], what: str) -> None:
         wait_for(condition, what)
 
     def asset_events(self) -> list[dict[str, Any]]:
         """What Airflow tells Dags that follow an asset, oldest first."""
-        airflow = self.stack.airflow
-        api = AirflowApi(airflow.url, LOGIN, airflow.password)
-        try:
+        with self.api() as api:
             found = api._call("GET", "/api/v2/assets/events", params={"limit": 200, "order_by": "timestamp"})
             return list(found["asset_events"])
-        finally:
-            api.close()
 
     def warehouse(self) -> Connection:
         dsn = databases.dsn(self.stack.postgres, self.home, "tidewatch")

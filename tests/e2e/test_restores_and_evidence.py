@@ -1,0 +1,101 @@
+"""Restores, their monthly test and sign-off, anchors, retention, the report, the console: as they run."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tidewatch.evidence import ledger
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+
+REGIONS = {"cn-east", "cn-north", "cn-south"}
+TESTED = {"sources": ["ops", "media"], "regions": ["cn-south"], "older": False}
+
+
+def test_restores_are_proved_and_a_person_who_did_not_start_them_signs(demo: Any) -> None:
+    with demo.api() as api:
+        api.unpause("test_restores")
+    run_id = "manual__by_the_operator"
+    started = subprocess.run(
+        ["airflow", "dags", "trigger", "test_restores", "--run-id", run_id, "--conf", json.dumps(TESTED)],
+        env=demo.stack.environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert started.returncode == 0, started.stderr
+    asked = f"/api/v2/dags/test_restores/dagRuns/{run_id}/taskInstances/sign_off/-1/hitlDetails"
+    with demo.api() as api:
+        demo.wait_for(lambda: _state(api, run_id, "sign_off") == "awaiting_input", "the question")
+        question = api._call("GET", asked)
+        assert "passed" in question["body"] and "NOT PASSED" not in question["body"], question["body"]
+        (sign,) = [o for o in question["options"] if "Sign" in o and "Leave" not in o]
+        api._call("PATCH", asked, json={"chosen_options": [sign], "params_input": {"note": "looked at it"}})
+    run = demo.finished("test_restores", run_id)
+    assert run.state == "success", [(t.task_id, t.what, t.state) for t in run.tasks]
+    with demo.warehouse() as conn:
+        tests = conn.execute("select * from restore.tests where run_id = %s", [run_id]).fetchall()
+        signed = conn.execute("select * from restore.signoffs where run_id = %s", [run_id]).fetchone()
+        (anchored,) = [
+            r for r in ledger.records(conn, kind="ledger.anchored") if run_id in json.dumps(dict(r.body))
+        ]
+    assert {(t["source"], t["region"], t["status"]) for t in tests} == {
+        ("ops", "cn-south", "passed"),
+        ("media", "cn-south", "passed"),
+    }
+    assert all(t["rto_seconds"] < t["rto_target"] for t in tests)
+    assert signed and (signed["decision"], signed["via"], signed["note"]) == (
+        "signed",
+        "airflow",
+        "looked at it",
+    )
+    assert anchored.seq > signed["ledger_seq"]
+
+
+def _state(api: Any, run_id: str, task_id: str) -> str | None:
+    found = [t.state for t in api.tasks("test_restores", run_id) if t.task_id == task_id]
+    return found[0] if found else None
+
+
+def test_the_other_dags_of_evidence_and_restores_do_their_work(demo: Any) -> None:
+    target = demo.home / "restored" / "media"
+    wanted: dict[str, dict[str, Any]] = {
+        "anchor_ledger": {},
+        "expire_backups": {},
+        "report_compliance": {},
+        "restore_backup": {"source": "media", "to": f"directory:{target}", "dry_run": False},
+    }
+    runs = {dag_id: demo.start(dag_id, conf) for dag_id, conf in wanted.items()}
+    for dag_id, run_id in runs.items():
+        run = demo.finished(dag_id, run_id)
+        assert run.state == "success", (dag_id, [(t.task_id, t.what, t.state) for t in run.tasks])
+    for path in (demo.home / "media").rglob("*"):
+        back = target / path.relative_to(demo.home / "media")
+        assert back.exists() or path.is_symlink(), back
+        assert not path.is_file() or back.read_bytes() == path.read_bytes()
+    with demo.warehouse() as conn:
+        kinds = {r.kind for r in ledger.records(conn)}
+    assert {"ledger.anchored", "report.made", "restore.done"} <= kinds
+    assert _made(demo.home / "reports", "*.pdf") and _made(demo.home / "reports", "*.html")
+
+
+def _made(directory: Path, pattern: str) -> list[Path]:
+    return [p for p in directory.rglob(pattern) if p.stat().st_size > 1000]
+
+
+def test_the_console_lies_behind_the_login_of_airflow(demo: Any) -> None:
+    address = f"{demo.stack.airflow.url}/tidewatch/"
+    with httpx.Client(trust_env=False, timeout=60) as stranger:
+        answer = stranger.get(address)
+        assert answer.status_code in (302, 303, 307, 401, 403) and "ops" not in answer.text
+    with demo.api() as api:
+        api.dag_ids()  # signs in
+        page = api._client.get("/tidewatch/", follow_redirects=True)
+    assert page.status_code == 200
+    for word in ("ops", "media", "airflow_metadata", *REGIONS):
+        assert word in page.text
