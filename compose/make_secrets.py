@@ -132,6 +132,11 @@ def _connections(directory: Path) -> str:
     return json.dumps(entries | _region_connections(directory, "tidewatch"), indent=2) + "\n"
 
 
+def _console_connections(directory: Path) -> str:
+    """What the console in the api-server knows: the warehouse alone."""
+    return json.dumps({"tidewatch_warehouse": _warehouse(directory)}, indent=2) + "\n"
+
+
 def _setup_connections(directory: Path) -> str:
     """What `init` knows: the warehouse's owner, and the identities that may create buckets."""
     entries = {"tidewatch_warehouse": _warehouse(directory)}
@@ -185,6 +190,7 @@ _FILES: dict[str, Callable[[Path], str]] = {
     "celery_broker_url": _redis_url(0),
     "celery_result_backend": _redis_url(1),
     "connections.json": _connections,
+    "console_connections.json": _console_connections,
     "setup_connections.json": _setup_connections,
 }
 

@@ -162,6 +162,7 @@ def test_workers_hold_no_key_to_airflows_database_and_only_they_sign(services: S
     assert {n for n, held in secrets.items() if "signing.pem" in held} == WORKERS
     assert {n for n, held in secrets.items() if "connections.json" in held} == ASK_REGIONS
     assert {n for n, held in secrets.items() if "setup_connections.json" in held} == {"init"}
+    assert {n for n, held in secrets.items() if "console_connections.json" in held} == {"api-server"}
     for region in REGION_SERVICES:
         assert secrets[region] == {region.replace("-", "_") + ".json"}
 

@@ -94,6 +94,8 @@ def test_passwords_agree_wherever_they_are_quoted(secrets_directory: Path) -> No
 
 
 def test_workers_are_given_the_lesser_identity_of_each_region(secrets_directory: Path) -> None:
+    console = json.loads((secrets_directory / "console_connections.json").read_text())
+    assert set(console) == {"tidewatch_warehouse"}
     for file, wanted in (("connections.json", "tidewatch"), ("setup_connections.json", "setup")):
         known = json.loads((secrets_directory / file).read_text())
         for path in _region_files(secrets_directory):
