@@ -111,6 +111,7 @@ def test_a_hold_keeps_objects_in_the_store_itself_until_it_is_lifted(
     region_servers[2].start()
     south.store.__dict__.pop("client", None)
     assert [r.problem for r in protect(rig.ctx)] == [None] * 3
+    assert [r.released for r in protect(rig.ctx)] == [0] * 3, "what is held stays held"
     assert mark(rig.ctx, "media").expired == ()
     for region in rig.regions:
         for key in _keys(rig, region, old):
