@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "backup"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "restore"))
 
 import pytest
 from backup_rig import Rig

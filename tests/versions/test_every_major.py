@@ -12,12 +12,16 @@ from pathlib import Path
 import psycopg
 import pytest
 from backup_rig import PROJECT, Rig, run_sql
-from majors import NEWEST, server_of
+from majors import NEWEST, SUPPORTED, server_of
+from restore_desk import context
 
 from tidewatch.core.database import connect
 from tidewatch.core.errors import SourceError, ToolMissing
 from tidewatch.local.postgres import LocalPostgres
 from tidewatch.local.seed.ops import seed_ops
+from tidewatch.restore.choose import choose
+from tidewatch.restore.database import load
+from tidewatch.restore.fetch import fetch
 from tidewatch.vault.compare import compare
 from tidewatch.vault.facts import DatabaseFingerprint
 from tidewatch.vault.fingerprint import fingerprint_database
@@ -159,6 +163,16 @@ def restored(
     return fingerprint(server.dsn(name))
 
 
+def commanded(rig: Rig, server: LocalPostgres, directory: Path) -> DatabaseFingerprint:
+    """The same through `tidewatch restore`'s engine."""
+    server.drop_database("commanded")
+    ctx = context(rig)
+    chosen = choose(ctx, "source", region=ctx.regions[-1], at=None, backup_id=None)
+    fetched = fetch(ctx, chosen, directory / "work")
+    load(ctx, chosen, fetched, server.dsn("commanded"), workdir=directory / "work")
+    return fingerprint(server.dsn("commanded"))
+
+
 def _command(word: str) -> str:
     [found] = [b for b in re.findall(r"```bash\n(.*?)```", PAGE, flags=re.DOTALL) if word in b]
     return str(found)
@@ -220,8 +234,12 @@ def test_a_database_comes_back_equal_on_its_own_major_and_with_the_same_content_
     again = restored(elsewhere, "again", tmp_path)
     assert again.server_version_num // 10000 == major
     assert_same(again, backup)
+    if make is everything_database:
+        assert_same(commanded(rig, elsewhere, tmp_path), backup)
     if major != NEWEST:
         assert_same(restored(newest, "upgraded", tmp_path), backup)
+    if make is everything_database and major == SUPPORTED[0]:
+        assert_same(commanded(rig, newest, tmp_path), backup)
 
 
 def test_xml_and_icu_collations_come_back_equal(
@@ -258,6 +276,7 @@ def test_a_database_in_an_old_encoding_comes_back_equal_on_the_newest_major(
     backup = backed_up(rig, oldest.dsn(name), tmp_path)
     assert (backup.encoding, backup.rows) == (encoding, 4)
     assert_same_content(restored(newest, name, tmp_path, encoding=encoding), backup)
+    assert_same_content(commanded(rig, newest, tmp_path), backup)
 
 
 @needs_old_client

@@ -45,6 +45,9 @@ _OPTIONS = re.compile(r"\bWITH TEMPLATE = .*?(?=;\s*$)", re.DOTALL)
 _TABLESPACE = re.compile(r" TABLESPACE = (?:\"(?:[^\"]|\"\")+\"|\S+)$")
 
 
+_LIBC = " LOCALE_PROVIDER = libc"
+
+
 @dataclass(frozen=True)
 class Loaded:
     """What was done. `seconds`: decrypt is CPU time of the opening, load all the rest. `kept`: the name under
@@ -140,7 +143,7 @@ class _Load:
             self._without_tablespaces(wanted)
             dsn = create_temporary(conn, self._target, self._options(head))
             self._say("definitions")
-            first = [e for e in wanted if e.section in ("none", "pre-data") and not _of_large_objects(e)]
+            first = [e for e in wanted if e.section == "pre-data" and not _of_large_objects(e)]
             self._section(dsn, first, file)
             self._say("rows")
             rows = RowLoader(
@@ -194,7 +197,9 @@ class _Load:
         """Encoding, locale and the rest, as pg_dump wrote them for the database."""
         for entry in head.of_kind("DATABASE"):
             if found := _OPTIONS.search(entry.definition):
-                return _TABLESPACE.sub("", found[0]) if self._arguments else found[0]
+                options = _TABLESPACE.sub("", found[0]) if self._arguments else found[0]
+                # Servers before 15 know no other provider, and not the word.
+                return options if self._server.major >= 15 else options.replace(_LIBC, "")
         raise ConfigError(
             "The archive does not say how its database is made",
             expected="an entry DATABASE, as `pg_dump --create` writes it",
@@ -221,9 +226,11 @@ class _Load:
                 sql.SQL("alter database {} owner to {}").format(new, sql.Identifier(owner)).as_string(conn)
                 for owner in owners
             ]
+            for encoding in head.of_kind("ENCODING"):
+                conn.execute(encoding.definition.encode())
             for text in texts:
                 try:
-                    conn.execute(text.encode())
+                    conn.execute(text.encode("utf-8", "surrogateescape"))
                 except psycopg.Error as error:
                     said = error.diag.message_primary or type(error).__name__
                     self.remarks.append(f"a setting of the database itself could not be made: {said}")

@@ -12,6 +12,7 @@ from tidewatch.core.errors import TargetError
 
 _NAME = r'("(?:[^"]|"")+"|[^\s";]+)'
 _CREATE = re.compile(rf"CREATE ROLE {_NAME};", re.DOTALL)
+_ENCODING = re.compile(r"SET client_encoding = '(\w+)';")
 _ALTER = re.compile(rf"(?:ALTER ROLE|COMMENT ON ROLE|SECURITY LABEL .*? ON ROLE) {_NAME}\b", re.DOTALL)
 _GRANT = re.compile(rf"GRANT {_NAME} TO {_NAME}(.*?)(?: GRANTED BY {_NAME})?;", re.DOTALL)
 
@@ -24,16 +25,17 @@ def restore_roles(conn: Connection, script: str, existing: Collection[str]) -> l
     try:
         with conn.transaction():
             for text in statements(script):
-                if found := _CREATE.fullmatch(text):
+                if found := _ENCODING.fullmatch(text):
+                    conn.execute("select set_config('client_encoding', %s, true)", (found[1],))
+                elif found := _CREATE.fullmatch(text):
                     name = _unquoted(found[1])
-                    if name not in there:
-                        conn.execute(text.encode())
+                    if name not in there and _created(conn, text):
                         made.append(name)
                 elif (found := _ALTER.match(text)) and _unquoted(found[1]) in made:
-                    conn.execute(text.encode())
+                    conn.execute(_bytes(text))
                 elif (found := _GRANT.fullmatch(text)) and any(_unquoted(found[n]) in made for n in (1, 2)):
                     # Without who granted it: that role need not exist here, or hold what it held there.
-                    conn.execute(f"GRANT {found[1]} TO {found[2]}{found[3]};".encode())
+                    conn.execute(_bytes(f"GRANT {found[1]} TO {found[2]}{found[3]};"))
     except psycopg.Error as error:
         raise TargetError(
             "The roles of the backup cannot be made on the target",
@@ -42,6 +44,20 @@ def restore_roles(conn: Connection, script: str, existing: Collection[str]) -> l
             do="restore with a superuser, or create the roles by hand first: those that exist are left alone",
         ) from error
     return made
+
+
+def _created(conn: Connection, text: str) -> bool:
+    """A name that is not UTF-8 in the script is known to exist only when the server says so."""
+    try:
+        with conn.transaction():
+            conn.execute(_bytes(text))
+    except psycopg.errors.DuplicateObject:
+        return False
+    return True
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def drop_roles(conn: Connection, names: Collection[str]) -> None:

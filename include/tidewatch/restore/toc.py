@@ -7,7 +7,7 @@ can load at once what comes out of one stream. Formats 1.14 to 1.16 are those of
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from tidewatch.core.errors import IntegrityError, UnsupportedVersion
@@ -28,7 +28,7 @@ class Stream(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the table of contents. `section`: pre-data, data, post-data or none."""
+    """One line of the table of contents. `section`: pre-data, data or post-data."""
 
     number: int
     tag: str
@@ -55,7 +55,7 @@ class Head:
         return [e for e in self.entries if e.kind == kind]
 
 
-_SECTIONS = {1: "none", 2: "pre-data", 3: "data", 4: "post-data"}
+_SECTIONS = {2: "pre-data", 3: "data", 4: "post-data"}
 
 
 class _Reading:
@@ -117,9 +117,15 @@ def read_head(stream: Stream) -> tuple[Head, bytes]:
         r.integer()  # when it was made
     database = r.text() or ""
     r.text(), r.text()
-    entries = tuple(_entry(r, version) for _ in range(r.integer()))
+    entries: list[Entry] = []
+    section = "pre-data"
+    for _ in range(r.integer()):
+        entry = _entry(r, version)
+        # Comments and privileges belong to the section in which they stand.
+        section = entry.section or section
+        entries.append(replace(entry, section=section))
     raw, rest = r.done()
-    return Head(raw, r.int_size, database, entries), rest
+    return Head(raw, r.int_size, database, tuple(entries)), rest
 
 
 def _entry(r: _Reading, version: tuple[int, int]) -> Entry:
@@ -141,7 +147,7 @@ def _entry(r: _Reading, version: tuple[int, int]) -> Entry:
     state = r.byte()
     r.take(r.offset_size)
     return Entry(
-        number, tag, kind, _SECTIONS.get(section, "none"), definition, namespace, tablespace, owner,
+        number, tag, kind, _SECTIONS.get(section, ""), definition, namespace, tablespace, owner,
         tuple(needs), state != _NO_DATA,
     )  # fmt: skip
 
