@@ -286,10 +286,18 @@ def test_verify_now_asks_every_region_and_records_who_asked_and_what_was_found(
     assert "differs" in page and "the.engineer" in page
 
 
-def test_a_check_is_asked_for_once_and_one_whose_process_died_is_an_interrupted_one(
-    own_house: House, monkeypatch: pytest.MonkeyPatch, keys: Any
-) -> None:
+def test_without_a_way_to_any_region_no_check_is_begun(own_house: House, keys: Any) -> None:
     own_house.settings.verify_key_file = keys.verify_key_file
+    backup_id = pick(own_house, "select backup_id from vault.backups where status = 'sealed' limit 1")
+    answer = send(own_house.client("engineer"), f"/backups/{backup_id}/verify")
+    assert answer.status_code == 409 and "There is no connection tidewatch_region_cn_east" in answer.text
+    assert not own_house.query("select from console.checks")
+
+
+def test_a_check_is_asked_for_once_and_one_whose_process_died_is_an_interrupted_one(
+    acting_house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_house = acting_house
     backup_id = pick(own_house, "select backup_id from vault.backups where status = 'sealed' limit 1")
     client = own_house.client("engineer")
     kept: list[Any] = []
@@ -297,15 +305,15 @@ def test_a_check_is_asked_for_once_and_one_whose_process_died_is_an_interrupted_
     assert "said=verifying" in send(client, f"/backups/{backup_id}/verify").headers["location"]
     assert "said=busy" in send(client, f"/backups/{backup_id}/verify").headers["location"]
     assert "is being verified" in client.get(f"/backups/{backup_id}").text
-    kept[0][1].close()  # the session of a process that was killed
+    kept[0][2].close()  # the session of a process that was killed
     with connect(own_house.dsn, application_name="tests") as conn:
         # The server lets go of the lock when it notices that the session is gone.
-        while not try_lock(conn, f"tidewatch.console.check.{kept[0][2]}"):
+        while not try_lock(conn, f"tidewatch.console.check.{kept[0][3]}"):
             pass
     settle(own_house.desk, backup_id)
     assert "interrupted" in client.get(f"/backups/{backup_id}").text
     assert "said=verifying" in send(client, f"/backups/{backup_id}/verify").headers["location"]
-    kept[1][1].close()
+    kept[1][2].close()
 
 
 def test_who_may_read_backups_but_not_verify_has_no_such_form(house: House) -> None:

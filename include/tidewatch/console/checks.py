@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 from tidewatch.console.desk import Desk
 from tidewatch.core.database import Connection, execute, try_lock
 from tidewatch.core.errors import TidewatchError
-from tidewatch.core.regions import open_regions
+from tidewatch.core.regions import Region, open_regions
 from tidewatch.core.signing import KeyRing
 from tidewatch.evidence import ledger, schemas
 from tidewatch.vault.readback import Mode
@@ -28,7 +28,7 @@ def begin(desk: Desk, backup_id: str, mode: Mode, *, by: str) -> bool:
 
     Raises ConfigError for keys and regions that cannot be read: nothing is begun then."""
     ring = KeyRing.load(desk.settings.verify_key_file)
-    desk.regions_file()
+    regions = open_regions(desk.regions_file(), desk.resolver, strict=False)
     conn = desk.connect()
     try:
         values = {"backup_id": backup_id, "mode": mode, "by": by, "now": desk.now()}
@@ -45,7 +45,7 @@ def begin(desk: Desk, backup_id: str, mode: Mode, *, by: str) -> bool:
     # A daemon: a server that is told to stop does not wait for gigabytes. The next look at the page says so.
     threading.Thread(
         target=_work,
-        args=(desk, conn, check_id, backup_id, mode, by, ring),
+        args=(desk, regions, conn, check_id, backup_id, mode, by, ring),
         name=_lock(check_id),
         daemon=True,
     ).start()
@@ -61,19 +61,25 @@ def settle(desk: Desk, backup_id: str) -> None:
 
 
 def _work(
-    desk: Desk, conn: Connection, check_id: int, backup_id: str, mode: Mode, by: str, ring: KeyRing
+    desk: Desk,
+    regions: list[Region],
+    conn: Connection,
+    check_id: int,
+    backup_id: str,
+    mode: Mode,
+    by: str,
+    ring: KeyRing,
 ) -> None:
     try:
         with conn, _AT_ONCE:
-            reports = _ask(desk, backup_id, mode, ring)
+            reports = _ask(desk, regions, backup_id, mode, ring)
             _keep(desk, conn, check_id, backup_id, by, reports)
     # A thread has nobody above it: what goes wrong here is shown as a check that was interrupted.
     except Exception:  # noqa: BLE001
         _LOG.exception("The check %s of %s was interrupted", check_id, backup_id)
 
 
-def _ask(desk: Desk, backup_id: str, mode: Mode, ring: KeyRing) -> list[CopyReport]:
-    regions = open_regions(desk.regions_file(), desk.resolver, strict=False)
+def _ask(desk: Desk, regions: list[Region], backup_id: str, mode: Mode, ring: KeyRing) -> list[CopyReport]:
     reports = []
     for region in regions:
         try:

@@ -53,7 +53,6 @@ def taste_of(request: Request) -> Taste:
     )
 
 
-
 class Pages:
     """Renders templates for requests."""
 
