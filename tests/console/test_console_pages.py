@@ -211,7 +211,9 @@ def test_hostile_text_in_any_field_is_shown_as_text(own_house: House) -> None:
     for name, address in (
         pages | {"filter": "/evidence?subject=" + SCRIPT, "back": "/sign-in?back=" + SCRIPT}
     ).items():
-        for language in ("en", "zh"):
+        # Findings say other words in each language.
+        languages = ("en", "zh") if name.startswith("finding") else ("en",)
+        for language in languages:
             html = client.get(address, headers={"accept-language": language}).text
             seen = Seen(html)
             scripts = [attrs for tag, attrs in seen.tags if tag == "script"]
@@ -225,7 +227,7 @@ def test_hostile_text_in_any_field_is_shown_as_text(own_house: House) -> None:
             assert not re.search("[\u202a-\u202e\u2066-\u2069\u200b]", seen.text), name
             shown += SCRIPT in seen.text
             assert "49" not in re.findall(r"javascript:alert\(1\) (\S+)", seen.text)
-    assert shown >= 18, "the hostile text was hardly shown: the test looks at the wrong fields"
+    assert shown >= 13, "the hostile text was hardly shown: the test looks at the wrong fields"
 
 
 # -- pieces ------------------------------------------------------------------------------------------------
