@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, cast
 
 from tidewatch.core.errors import ConfigError, IntegrityError, NotFound
 from tidewatch.core.progress import human_bytes
@@ -329,7 +329,7 @@ class _Tree:
     def _pack(self, pack: FetchedObject, wanted: dict[str, list[FileEntry]]) -> None:
         with (
             opened(pack, self._identities) as plain,
-            tarfile.open(fileobj=plain.stream, mode="r|", bufsize=_BLOCK) as tar,
+            tarfile.open(fileobj=cast(IO[bytes], plain.stream), mode="r|", bufsize=_BLOCK) as tar,
         ):
             for member in tar:
                 entries = wanted.pop(member.name, None)
