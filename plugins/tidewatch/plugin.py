@@ -52,8 +52,8 @@ class TidewatchPlugin(AirflowPlugin):
     external_views = [  # noqa: RUF012
         {
             "name": "Tidewatch",
-            # Without `url_route`: a link, not a frame; our pages refuse to be framed. In the menu Browse, since
-            # Airflow 3.3.2 makes a link of the first level a button that leads nowhere.
+            # Without `url_route`: a link, not a frame; our pages refuse to be framed. In the menu Browse: of a
+            # link of the first level Airflow 3.3.2 makes a button that leads nowhere.
             "href": urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/") + f"{PREFIX}/",
             "destination": "nav",
             "category": "browse",

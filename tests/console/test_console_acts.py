@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from backup_rig import Rig
-from console_history import SOURCES
+from console_history import REGIONS, SOURCES
 from console_house import PROJECT, House, send
 from starlette.testclient import TestClient
 
@@ -98,6 +98,8 @@ def test_compliance_signs_a_report_and_its_hash_and_the_name_are_in_the_ledger(a
     assert record["report_sha256"] == report
     page = client.get("/restores/run?run=" + run_id.replace("+", "%2B")).text
     assert "the.compliance" in page and "读过 all of it" in page and 'action="/restores/sign"' not in page
+    evidence = client.get("/evidence").text
+    assert all(f"<strong>{region}</strong>: Record" in evidence for region in REGIONS), "anchored with it"
 
 
 def test_another_report_than_the_one_that_was_read_is_not_signed(acting_house: House) -> None:
