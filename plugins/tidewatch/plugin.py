@@ -48,11 +48,11 @@ class TidewatchPlugin(AirflowPlugin):
     """What Airflow is told."""
 
     name = "tidewatch"
-    fastapi_apps = [{"app": Console(), "url_prefix": PREFIX, "name": "Tidewatch"}]  # noqa: RUF012 - Airflow's form
+    fastapi_apps = [{"app": Console(), "url_prefix": PREFIX, "name": "Tidewatch"}]  # noqa: RUF012
     external_views = [  # noqa: RUF012
         {
             "name": "Tidewatch",
-            # Without `url_route`: a link, not a frame; our pages refuse to be framed. In the menu Browse: of a
+            # Without `url_route`: a link, not a frame; our pages refuse frames. In the menu Browse: of a
             # link of the first level Airflow 3.3.2 makes a button that leads nowhere.
             "href": urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/") + f"{PREFIX}/",
             "destination": "nav",
