@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import threading
+import warnings
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -460,9 +462,17 @@ def test_a_chain_that_says_another_was_lost_needs_an_explanation(case: Case) -> 
     result = check(case.export, case.key, case.east, arguments=both)
     assert result["exit_code"] == 3
     assert "e" * 64 in result["not_checked"][0]
-    assert (
-        check(case.export, case.key, case.east, arguments=(*both, "--known-loss", "e" * 64))["exit_code"] == 0
-    )
+    known = ("--known-loss", "e" * 64 + "@2026-12-01T00:00:00.000000Z")
+    assert check(case.export, case.key, case.east, arguments=(*both, *known))["exit_code"] == 0
+    before["signed_at"] = "9999-01-01T00:00:00.000000Z"  # would set every head of the present chain aside
+    lines = chained([{"kind": "catalog.rebuilt", "body": {"chain_before": before}}, {"body": {"n": 3}}])
+    seal(case.export, lines, KEY)
+    put_anchor(case.east, Head(2, sha256_hex(lines[1])), KEY, NOW + timedelta(days=31))
+    again = check(case.export, case.key, case.east, arguments=(*both, *known))
+    assert again["exit_code"] == 3 and "9999-01-01" in again["not_checked"][0]
+    before["signed_at"] = "2026-12-01T00:00:00.000000Z"
+    lines = chained([{"kind": "catalog.rebuilt", "body": {"chain_before": before}}, {"body": {"n": 2}}])
+    seal(case.export, lines, KEY)
     put_anchor(case.east, Head(600, "d" * 64), KEY, NOW + timedelta(days=40))
     assert "truncated" in codes(check(case.export, case.key, case.east, arguments=both))
 
@@ -673,6 +683,77 @@ def test_credentials_are_not_carried_to_where_a_region_points(
     assert result["exit_code"] == 3
     assert "answers 302" in result["not_checked"][0]
     assert len(asked) == 1
+
+
+def test_a_file_that_is_twice_in_a_zip_is_found_whichever_it_is(case: Case) -> None:
+    for name in FILES:
+        target = case.home / "twice.zip"
+        genuine = (case.export / name).read_bytes()
+        with zipfile.ZipFile(target, "w") as archive, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            archive.writestr(name, b"something else")
+            for path in sorted(case.export.iterdir()):
+                archive.writestr(path.name, genuine if path.name == name else path.read_bytes())
+        assert codes(check(target, case.key, case.east)) == {"export_altered"}, name
+
+
+def test_what_unpacks_to_more_than_an_export_has_is_not_unpacked(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify_evidence, "MAX_FILE", 20_000_000)
+    with zipfile.ZipFile(case.home / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(case.export.iterdir()):
+            archive.writestr(path.name, b"0" * 20_000_001 if path.name == "keys.pem" else path.read_bytes())
+    (problem,) = check(case.home / "bomb.zip", case.key, case.east)["problems"]
+    assert "larger than" in problem["text"]
+    (case.export / "ledger.ndjson").write_bytes(b"\n" * 50_000)
+    assert len(check(case.export, case.key, case.east)["problems"]) < 11_000
+
+
+def test_pipes_and_directories_in_place_of_files_neither_hang_nor_hide_what_stands_after_them(
+    case: Case,
+) -> None:
+    (case.east / "anchors" / "0000000000000001-aaaaaaaaaaaaaaaa.json").mkdir()
+    os.mkfifo(case.east / "anchors" / "pipe.json")
+    assert case.check()["exit_code"] == 0
+    put_anchor(case.east, Head(20, "d" * 64), NEXT, NOW)
+    assert codes(case.check()) == {"truncated"}
+    (case.export / "README.txt").unlink()
+    os.mkfifo(case.export / "README.txt")
+    assert "export_altered" in codes(case.check())
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://[::1", "localhost:9000", "file:///etc", "https://h:x", "http://"]
+)
+def test_an_endpoint_that_is_none_is_wrong_use(case: Case, endpoint: str) -> None:
+    secrets = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
+    given = (str(case.export), "--key", str(case.key), "--region", "s3://b/p", "--endpoint", endpoint)
+    said = run(case.home / "desk", *given, **secrets)
+    assert (said.code, "Traceback" in said.err) == (2, False), said
+
+
+def test_a_region_that_breaks_off_is_something_that_was_not_checked(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+            self.wfile.write(b"<a>")
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Broken) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        result = check(case.export, case.key, arguments=("--region", "s3://b/p", "--endpoint", endpoint))
+        server.shutdown()
+    assert result["exit_code"] == 3
 
 
 def test_it_imports_nothing_of_ours() -> None:

@@ -24,15 +24,18 @@ from __future__ import annotations
 
 import argparse
 import base64
+import collections
 import contextlib
 import datetime
 import hashlib
 import hmac
+import http.client
 import io
 import json
 import os
 import pathlib
 import re
+import struct
 import subprocess
 import sys
 import tempfile
@@ -48,6 +51,8 @@ FORMAT = "tidewatch.evidence.v1"
 GENESIS = "0" * 64
 MAX_LINE = 4 * 1024 * 1024
 MAX_OBJECT = 256 * 1024 * 1024
+MAX_FILE = 16 * 1024 * 1024
+MAX_BAD_LINES = 10_000
 LARGEST = 2**53 - 1
 FIELDS = {"at", "body", "kind", "prev", "seq", "subject"}
 HEAD_FIELDS = {"seq", "hash", "signed_at", "signature"}
@@ -66,7 +71,13 @@ NOT_PROVED = (
     "times, more exactly than the clocks of the machines that wrote them",
 )
 NO_SIGNATURES = "signatures: here is neither openssl 3 nor the library cryptography"
-DAMAGED = (OSError, KeyError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error)
+DAMAGED: tuple[type[BaseException], ...] = (
+    OSError, KeyError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error, struct.error,
+)  # fmt: skip
+with contextlib.suppress(ImportError):  # without it, zipfile says NotImplementedError
+    import lzma
+
+    DAMAGED += (lzma.LZMAError,)
 """What reading a file of an export may raise, whatever was done to it."""
 
 Objects = Iterator[Tuple[str, bytes, bool]]
@@ -232,6 +243,7 @@ class Export:
 
     def __init__(self, path: str) -> None:
         self.root, self.zip = pathlib.Path(path), None
+        self.twice: list[str] = []
         if self.root.is_dir():
             self.names = sorted(file.name for file in self.root.iterdir())
             return
@@ -240,18 +252,33 @@ class Export:
         except DAMAGED as error:
             raise Unreadable(f"{path} is neither a directory nor a ZIP file ({error})") from None
         self.names = self.zip.namelist()
+        self.twice = sorted(name for name, times in collections.Counter(self.names).items() if times > 1)
 
     def open(self, name: str) -> IO[bytes]:
         """Raises one of DAMAGED."""
         if not PLAIN_NAME.fullmatch(name):
             raise ValueError("not a plain name")
-        return self.zip.open(name) if self.zip else (self.root / name).open("rb")
+        if self.zip:
+            return self.zip.open(name)
+        if (self.root / name).exists() and not (self.root / name).is_file():
+            raise ValueError("not a file")  # a pipe or a device would never end
+        return (self.root / name).open("rb")
+
+    def content(self, name: str) -> bytes:
+        """All of a small file: what unpacks to more is none of an export. Raises one of DAMAGED."""
+        with self.open(name) as file:
+            data = file.read(MAX_FILE + 1)
+        if len(data) > MAX_FILE:
+            raise ValueError(f"larger than {MAX_FILE} bytes")
+        return data
 
 
 def directory(place: str) -> Objects:
     """Every anchor and manifest below a directory."""
     root = pathlib.Path(place)
     for path in sorted(root.rglob("*.json")):
+        if path.exists() and not path.is_file():
+            continue  # a key may go on after what looks like a file; a pipe would never end
         with path.open("rb") as file:
             yield path.relative_to(root).as_posix(), file.read(MAX_OBJECT + 1), False
 
@@ -277,6 +304,13 @@ class Bucket:
         self.bucket, self.prefix = url.netloc, url.path.strip("/")
         self.endpoint = (endpoint or f"https://s3.{zone}.amazonaws.com").rstrip("/")
         self.zone = zone
+        try:
+            where = urllib.parse.urlsplit(self.endpoint)
+            named = where.scheme in ("http", "https") and bool(where.hostname) and (where.port or 1) > 0
+        except ValueError:
+            named = False
+        if not named or not self.bucket:
+            raise Unreadable(f"{place} at {self.endpoint}: give s3://BUCKET/PREFIX, and https://HOST of it")
         try:
             self.key, self.secret = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
         except KeyError as missing:
@@ -331,8 +365,9 @@ class Bucket:
                 return bytes(reply.read(MAX_OBJECT + 1))
         except urllib.error.HTTPError as error:
             raise Unreadable(f"{self.endpoint} answers {error.code} {error.reason}") from None
-        except OSError as error:
-            raise Unreadable(f"{self.endpoint} does not answer ({error})") from None
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            said = f"{type(error).__name__}: {error}"
+            raise Unreadable(f"{self.endpoint} gives no usable answer ({said})") from None
 
 
 # -- the check ---------------------------------------------------------------------------------------------
@@ -368,6 +403,8 @@ class Check:
         document = self._document(export)
         listed = (document or {}).get("files")
         listed = listed if isinstance(listed, dict) else {}
+        for name in export.twice:
+            self.problem("export_altered", f"{name} is there twice")
         for name in sorted(set(export.names) - set(listed) - {"export.json"}):
             self.notes.append(f"{name} is no part of the export and was not looked at")
         for name in sorted(set(listed) | {"ledger.ndjson", "keys.pem"}):
@@ -395,18 +432,16 @@ class Check:
         return document
 
     def _file(self, export: Export, name: str, expected: Any) -> None:
-        if len([n for n in export.names if n == name]) > 1:
-            self.problem("export_altered", f"{name} is there twice")
         digest = hashlib.sha256()
         try:
-            with export.open(name) as file:
-                if name == "ledger.ndjson":
+            if name == "ledger.ndjson":
+                with export.open(name) as file:
                     self._ledger(file, digest)
-                else:
-                    content = file.read()
-                    digest.update(content)
-                    if name == "keys.pem":
-                        public_keys(content)
+            else:
+                content = export.content(name)
+                digest.update(content)
+                if name == "keys.pem":
+                    public_keys(content)
         except DAMAGED as error:
             self.problem("export_altered", f"{name} cannot be read: {error}")
             return
@@ -428,6 +463,8 @@ class Check:
                 return
             digest.update(line)
             self.records += 1
+            if len(self.problems) >= MAX_BAD_LINES:
+                raise ValueError(f"more than {MAX_BAD_LINES} things are wrong before line {self.records}")
             self._record(line[:-1] if line.endswith(b"\n") else line)
 
     def _record(self, line: bytes) -> None:
@@ -620,11 +657,13 @@ class Check:
     def _new_chain(self) -> None:
         if self.lost is None:
             return
-        digest = brief(self.lost["hash"])
+        digest, moment = brief(self.lost["hash"]), brief(self.lost["signed_at"])
         said = f"record {self.lost['seq']} says that a chain was lost whose last signed head was {digest}"
+        said += f", signed {moment}"
         self.notes.append(said)
-        if self.lost["hash"] not in self.known_losses:
-            self.lack(f"{said}: have it explained, then give --known-loss {digest}")
+        # With the moment: heads until then are left aside, and the record alone says which moment that is.
+        if f"{self.lost['hash']}@{self.lost['signed_at']}" not in self.known_losses:
+            self.lack(f"{said}: have it explained, then give --known-loss {digest}@{moment}")
 
     def lack(self, text: str) -> None:
         """Something that could not be checked, said once."""
@@ -708,7 +747,7 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
         "--key": ("FILE", "your own copy of the public key (PEM)"),
         "--fingerprint": ("HEX", "64 hex digits that you wrote down"),
         "--region": ("PLACE", "a directory, or s3://BUCKET/PREFIX"),
-        "--known-loss": ("HASH", "the last head of a lost chain, once explained"),
+        "--known-loss": ("HASH@TIME", "the last head of a lost chain, once explained"),
     }
     parser.add_argument("export", metavar="EXPORT", help="of `tidewatch evidence export`")
     for name, (metavar, text) in lists.items():
@@ -748,8 +787,8 @@ def check(given: argparse.Namespace) -> Check:
         else:
             raise Unreadable(f"{place} is no directory")
     if given.fingerprint:  # before the ledger is read: its hand-overs need the first key
-        with contextlib.suppress(*DAMAGED), export.open("keys.pem") as file:
-            work.adopt(file.read())
+        with contextlib.suppress(*DAMAGED):
+            work.adopt(export.content("keys.pem"))
     work.export(export)
     work.compare()
     return work
@@ -765,6 +804,9 @@ def main(arguments: list[str] | None = None) -> int:
         work = check(given)
     except (Unreadable, OSError) as error:
         print(plain(f"verify_evidence.py: {error}"), file=sys.stderr)
+        return 2
+    except Exception as error:  # noqa: BLE001 - 1 would be an answer
+        print(plain(f"verify_evidence.py: it cannot be checked: {error!r}"), file=sys.stderr)
         return 2
     if given.json:
         print(json.dumps(work.result(), indent=2))
