@@ -363,6 +363,15 @@ def test_killed_between_files_and_record_the_report_is_made_and_recorded_once(
     assert [p.name for p in left.parent.iterdir()] == ["v1"]
 
 
+def test_what_a_person_put_beside_the_files_of_a_version_stays(history: History) -> None:
+    history.configure("ops")
+    history.backup("ops", date(2026, 11, 30))
+    place = make(history.ctx, "2026-11").directory
+    (place / "signed-by-hand.pdf").write_bytes(b"a scan")
+    assert not make(history.ctx, "2026-11").new
+    assert (place / "signed-by-hand.pdf").read_bytes() == b"a scan"
+
+
 def test_two_at_once_do_not_make_two_versions(history: History) -> None:
     history.configure("ops")
     history.backup("ops", date(2026, 11, 30))
@@ -370,7 +379,7 @@ def test_two_at_once_do_not_make_two_versions(history: History) -> None:
         make(history.ctx, "2026-11")
 
 
-@pytest.mark.parametrize("month", ["2026-13", "26-11", "2026-12", "2026-11-01", "", "２０２６-11"])
+@pytest.mark.parametrize("month", ["2026-13", "26-11", "2026-12", "2026-11-01", "", "２０２６-11", "9999-12"])
 def test_what_is_no_month_that_has_begun_is_refused(history: History, month: str) -> None:
     history.configure("ops")
     history.now = at(date(2026, 12, 1), 12)

@@ -45,7 +45,7 @@ def period_of(month: str, timezone: str, now: datetime) -> Period:
     """The month `yyyy-mm` as far as it is over at `now`. Raises ConfigError for anything that is no month,
     and for one of which no day is over."""
     match = _MONTH.fullmatch(month)
-    if match is None or match[1] < "1970":
+    if match is None or not "1970" <= match[1] <= "2999":
         raise ConfigError(
             f"{month[:20]!r} is not a month",
             expected="yyyy-mm, such as 2026-11",

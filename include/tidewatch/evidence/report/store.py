@@ -31,7 +31,7 @@ def sums(files: Mapping[str, bytes]) -> bytes:
 
 
 def keep(place: Path, files: Mapping[str, bytes]) -> None:
-    """Have exactly `files` in the directory `place`: whole or not at all. Idempotent. For a version that the
+    """Have `files` in the directory `place`: whole or not at all. Idempotent. For a version that the
     ledger does not tell of yet: what a killed call has left of it is replaced. Raises OSError."""
     if place.exists():
         if _same(place, files):
@@ -93,8 +93,8 @@ def copy_to(region: Region, month: str, number: int, files: Mapping[str, bytes],
 
 
 def _same(place: Path, files: Mapping[str, bytes]) -> bool:
-    there = {path.name: path.read_bytes() for path in place.iterdir() if path.is_file()}
-    return there == dict(files)
+    """What a person has put beside them (a note, a scan) is not ours to remove."""
+    return all((place / name).is_file() and (place / name).read_bytes() == files[name] for name in files)
 
 
 def _write(path: Path, data: bytes) -> None:
