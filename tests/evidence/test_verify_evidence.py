@@ -685,6 +685,12 @@ def test_credentials_are_not_carried_to_where_a_region_points(
     assert len(asked) == 1
 
 
+def test_nobody_takes_an_export_out_without_a_name(warehouse: str, tmp_path: Path) -> None:
+    with connect(warehouse, application_name="tests") as conn, pytest.raises(ConfigError, match="nobody"):
+        export(conn, tmp_path / "e.zip", KEY, KeyRing((KEY.public,)), by=" ", now=NOW)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_that_is_twice_in_a_zip_is_found_whichever_it_is(case: Case) -> None:
     for name in FILES:
         target = case.home / "twice.zip"

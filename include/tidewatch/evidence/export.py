@@ -87,6 +87,13 @@ def export(
             found="something that is there",
             do="choose another name",
         )
+    if not by.strip():
+        raise ConfigError(
+            "The export has nobody who takes it out",
+            expected="the name of a person",
+            found="no text",
+            do="say who: the ledger records it",
+        )
     moment = require_utc(now)
     work = target.with_name(f".{target.name}.partial-{os.getpid()}")
     shutil.rmtree(work, ignore_errors=True)
@@ -99,7 +106,7 @@ def export(
         whole.replace(target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-        work.with_suffix(".zipping").unlink(missing_ok=True)
+        _zipping(work).unlink(missing_ok=True)
     return Exported(target, records, last, digest)
 
 
@@ -134,8 +141,13 @@ def _write(conn: Connection, work: Path, key: SigningKey, ring: KeyRing, now: da
     return last, records
 
 
+def _zipping(work: Path) -> Path:
+    """Of this process alone, as `work` is: two who export to one name do not write into each other's file."""
+    return work.with_name(work.name + ".zipping")
+
+
 def _zip(work: Path) -> Path:
-    target = work.with_suffix(".zipping")
+    target = _zipping(work)
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(work.iterdir()):
             info = zipfile.ZipInfo(path.name, _ZIP_TIME)
