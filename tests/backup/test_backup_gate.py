@@ -177,7 +177,7 @@ def test_what_a_person_accepted_is_the_new_measure() -> None:
             None,
             None,
             m.totals,
-            m.to_json(),
+            document=m.to_json(),
         )
 
     history = [row(5, "sealed"), row(4, "accepted"), row(3, "sealed")]

@@ -44,7 +44,7 @@ def history(desk: Desk, database: str, region_servers: list[LocalRegion]) -> Des
 def _lose_the_database(desk: Desk) -> None:
     run_sql(
         desk.rig.warehouse,
-        "drop schema vault, evidence, quality, notices, backup cascade",
+        "drop schema vault, evidence, quality, notices, backup, restore, console cascade",
         "drop table public.tidewatch_migrations",
     )
     assert desk("db", "migrate").code == 0

@@ -24,7 +24,7 @@ def _group() -> None:
     """Keeps `compliance` a command of its own while it is the only one."""
 
 
-@app.command()
+@app.command(short_help="Make the compliance report of a month.")
 def compliance(
     month: Annotated[
         str, typer.Option("--month", metavar="YYYY-MM", help="The month, by the clock of config/report.yaml.")

@@ -85,7 +85,7 @@ def test(
     return 0 if made.passed else 1
 
 
-@app.command(name="list")
+@app.command(name="list", short_help="Print restore tests, or the reports of runs.")
 def list_tests(
     source: Annotated[str | None, typer.Option(metavar="NAME", help="Only of this source.")] = None,
     runs: Annotated[bool, typer.Option("--runs", help="Reports of whole runs, and who signed them.")] = False,

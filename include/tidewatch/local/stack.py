@@ -230,7 +230,8 @@ class Stack:
     def _write_environment(self) -> None:
         lines = [f"export {name}={shlex.quote(value)}\n" for name, value in sorted(self.exports().items())]
         head = "# `. .tidewatch/env` lets `tidewatch` and `airflow` work with the local stack. Secret.\n"
-        write_private(self.home / "env", head + "".join(lines))
+        programs = f'export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"\n'
+        write_private(self.home / "env", head + programs + "".join(lines))
 
     def _write_summary(self) -> None:
         parts = {
