@@ -25,7 +25,7 @@ app = typer.Typer(
 _DAG = "cli"
 
 
-@app.command()
+@app.command(short_help="Restore backups for real, and compare.")
 def test(
     source: Annotated[
         list[str] | None,
@@ -148,7 +148,7 @@ def _list_runs(found: "list[Report]", as_json: bool) -> None:
     )
 
 
-@app.command()
+@app.command(short_help="Print one test, or the report of a run.")
 def show(
     name: Annotated[str, typer.Argument(metavar="TEST|RUN", help="The id of a test, or of a run.")],
     as_json: Json = False,
