@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tidewatch.core.errors import IntegrityError, UnsupportedVersion
 from tidewatch.restore import roles
 from tidewatch.restore.spool import Closed, Room, Spool
-from tidewatch.restore.toc import Begin, End, Head, pieces, read_head
+from tidewatch.restore.toc import Begin, End, Entry, Head, pieces, read_head
 
 HEAD = Head(b"head", 4, "ops", ())
 
@@ -48,6 +48,37 @@ class Dribble:
 
     def read(self, size: int, /) -> bytes:
         return self._file.read(min(size, self._step))
+
+
+NAMES = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1, max_size=12)
+
+
+def quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+@given(st.lists(st.tuples(NAMES, NAMES, NAMES, st.sampled_from(["new", "old", "above"])), max_size=4))
+@settings(deadline=None)
+def test_new_tables_are_emptied_in_the_transaction_that_fills_them_and_no_others(
+    tables: list[tuple[str, str, str, str]],
+) -> None:
+    raw, expected, entries = b"begin", b"begin", []
+    for number, (schema, table, column, kind) in enumerate(tables):
+        name = f"{quoted(schema)}.{quoted(table + 'x' if kind == 'above' else table)}"
+        copy = f"COPY {name} ({quoted(column)}) FROM stdin;\n"
+        fresh = (
+            f"TRUNCATE TABLE ONLY {name}; COPY {name} ({quoted(column)}) FROM stdin WITH (FREEZE);\n"
+            if kind == "new"
+            else copy
+        )
+        needs = (1000 + number,) if kind == "old" else (number,)
+        entries.append(
+            Entry(number, table, "TABLE DATA", "data", "", schema, "", "", needs, True, copy, len(raw))
+        )
+        raw += integer(len(copy.encode())) + copy.encode() + b"more"
+        expected += integer(len(fresh.encode())) + fresh.encode() + b"more"
+    head = Head(raw, 4, "ops", tuple(entries))
+    assert head.into_new(set(range(len(tables)))).raw == expected
 
 
 @given(blocks_of, st.integers(1, 60), st.integers(0, 30))

@@ -135,7 +135,7 @@ class _Load:
     ) -> float:
         """Returns the CPU seconds of decrypting."""
         free = shutil.disk_usage(self._directory).free
-        with opened(dump, identities) as plain:
+        with opened(dump, identities, hashed=False) as plain:
             head, rest = read_head(plain.stream)
             wanted = entries_of(head, tables)
             file = self._directory / "head"
@@ -155,7 +155,8 @@ class _Load:
                 ahead=max(1 << 28, min(AHEAD, free // 2)),
             )
             blocks = {e.number for e in wanted if e.has_block}
-            done = rows.load(head, rest, plain.stream, blocks)
+            tables_made = {e.number for e in first if e.kind == "TABLE"}
+            done = rows.load(head.into_new(tables_made), rest, plain.stream, blocks)
         # From here on the bytes are known to be all there and those of the manifest.
         late = [e for e in wanted if (e.section == "data" and e.number not in done) or _of_large_objects(e)]
         self._section(dsn, late, file)

@@ -1,6 +1,7 @@
 """One pg_restore at work: what it is fed, and its errors in our words."""
 
 import contextlib
+import fcntl
 import os
 import re
 import subprocess
@@ -15,6 +16,8 @@ from tidewatch.core.redaction import redact
 from tidewatch.vault.pgtools import PgTools, said, starting
 
 _STDERR_KEPT = 64 * 1024
+_PIPE = 1 << 20
+"""Bytes of the pipe into it: with the usual 64 KiB both sides wake each other ten times as often."""
 _UNKNOWN_TIMEOUT = 'unrecognized configuration parameter "transaction_timeout"'
 _FIRST_WITH_TIMEOUT = 17
 
@@ -62,6 +65,9 @@ class PgRestore:
                 stderr=subprocess.PIPE,
                 env=environment,
             )
+        if self._process.stdin is not None:
+            with contextlib.suppress(OSError):  # more than a user may have altogether
+                fcntl.fcntl(self._process.stdin, fcntl.F_SETPIPE_SZ, _PIPE)
         self._messages = bytearray()
         self._listener = threading.Thread(target=self._listen, name="pg_restore-stderr", daemon=True)
         self._listener.start()

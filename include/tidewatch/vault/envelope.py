@@ -40,7 +40,8 @@ class Reader(Protocol):
 
 @dataclass(frozen=True)
 class Sealed:
-    """Sizes (bytes) and SHA-256 (hex) of the stream before compression and of the stored bytes."""
+    """Sizes (bytes) and SHA-256 (hex; empty where nobody asked) of the stream before compression and of the
+    stored bytes."""
 
     plain_size: int
     plain_sha256: str
@@ -151,23 +152,34 @@ class _Guard:
             raise self.error from None
 
 
-class _Source:
-    """A reader that counts and hashes what passes."""
+class _Passed:
+    """Counts what passes, and hashes it."""
 
-    def __init__(self, reader: Reader) -> None:
-        self._read = reader.read
-        self._hash = hashlib.sha256()
+    def __init__(self, hashed: bool) -> None:
+        self._hash = hashlib.sha256() if hashed else None
         self.size = 0
 
-    def read(self, size: int) -> bytes:
-        block = self._read(size)
-        self._hash.update(block)
+    def saw(self, block: bytes) -> None:
+        if self._hash is not None:
+            self._hash.update(block)
         self.size += len(block)
-        return block
 
     @property
     def sha256(self) -> str:
-        return self._hash.hexdigest()
+        return self._hash.hexdigest() if self._hash is not None else ""
+
+
+class _Source(_Passed):
+    """A reader."""
+
+    def __init__(self, reader: Reader, *, hashed: bool = True) -> None:
+        super().__init__(hashed)
+        self._read = reader.read
+
+    def read(self, size: int) -> bytes:
+        block = self._read(size)
+        self.saw(block)
+        return block
 
 
 class _Pull:
@@ -186,27 +198,21 @@ class _Pull:
         return bytes(piece)
 
 
-class _Push:
-    """What pyrage writes to: counts, hashes, hands on."""
+class _Push(_Passed):
+    """What pyrage writes to: hands on."""
 
-    def __init__(self, sink: Sink, guard: _Guard) -> None:
+    def __init__(self, sink: Sink, guard: _Guard, *, hashed: bool = True) -> None:
+        super().__init__(hashed)
         self._sink = sink
         self._guard = guard
-        self._hash = hashlib.sha256()
-        self.size = 0
 
     def write(self, block: bytes) -> int:
-        self._hash.update(block)
-        self.size += len(block)
+        self.saw(block)
         self._guard.run(self._sink, block)
         return len(block)
 
     def flush(self) -> None:
         """Nothing is kept back."""
-
-    @property
-    def sha256(self) -> str:
-        return self._hash.hexdigest()
 
 
 def seal(
@@ -241,21 +247,22 @@ def _packed(source: _Source, level: int, threads: int) -> Iterator[bytes]:
     yield frame.flush()
 
 
-def open_sealed(reader: Reader, writer: Sink, *identities: Any) -> Sealed:
+def open_sealed(reader: Reader, writer: Sink, *identities: Any, hashed: bool = True) -> Sealed:
     """Decrypt and decompress `reader` into `writer`, with whichever of the identities opens it; the
-    counterpart of `seal`.
+    counterpart of `seal`. Without `hashed` nothing is hashed: for stored bytes whose SHA-256 was compared
+    before (docs/decisions/0031).
 
     Raises IntegrityError when the bytes were changed, cut, or sealed to another key. `writer` may have got
     the sound beginning by then, so use what it got only after this has returned.
     """
     guard = _Guard()
-    source = _Source(reader)
-    plain = _Push(writer, guard)
+    source = _Source(reader, hashed=hashed)
+    plain = _Push(writer, guard, hashed=hashed)
     inflate = _Inflate(plain)
     try:
         pyrage.decrypt_io(
             _Pull(iter(partial(source.read, _READ_SIZE), b""), guard),
-            _Push(inflate.write, guard),
+            _Push(inflate.write, guard, hashed=False),
             list(identities),
         )
         inflate.finish()
