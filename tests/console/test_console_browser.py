@@ -145,11 +145,11 @@ def test_filters_details_and_languages_by_mouse(browser: Any, address: str) -> N
     page.click("text=中文")
     page.wait_for_selector("h1:has-text('备份')")
     assert "source=media" in page.url
-    page.click("nav.pages >> text=恢复演练")
+    page.click("nav.pages >> text=恢复测试")
     page.locator("svg a").first.focus()
     page.keyboard.press("Enter")
     page.wait_for_selector("h1:has-text('恢复测试')")
-    page.click("nav.pages >> text=问题")
+    page.click("nav.pages >> text=发现项")
     page.locator("tbody th a").first.click()
     page.wait_for_selector("h1:has-text('ops.posts')")
     person.context.close()

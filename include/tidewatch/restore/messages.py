@@ -27,7 +27,7 @@ def not_passed(
         severity="warning" if passes_by_itself else "critical",
         title_zh=f"{planned.source} 从 {planned.region} 的恢复测试未通过",
         title_en=f"The restore test of {planned.source} from {planned.region} did not pass",
-        body_zh=f"{zh}（{test_id}）。相应的发现会一直保留，直到之后一次测试通过。",
+        body_zh=f"{zh}（{test_id}）。相应的发现项会一直保留，直到之后一次测试通过。",
         body_en=f"{en} ({test_id}). The finding stays open until a later test passes.",
         act_now=not passes_by_itself,
         next_step_zh="这类错误常会自行消失，任务会自动重试；若仍失败，"

@@ -165,9 +165,9 @@ def holds(report: ReportFile, say: Words) -> Section:
             Column(say("解除", "Lifted"), 1.8),
         ],
         rows,
-        say("期间内没有法律保留。", "No legal hold in the period."),
+        say("期间内没有法律保全。", "No legal hold in the period."),
     )
-    return Section("holds", say("法律保留", "Legal holds"), [table])
+    return Section("holds", say("法律保全", "Legal holds"), [table])
 
 
 def _span(hold: doc.HoldFacts, say: Words) -> str:

@@ -86,7 +86,7 @@ def summary(report: ReportFile, say: Words) -> Section:
                 ),
                 (say("发现项", "Findings"), _findings_cell(facts, say)),
                 (
-                    say("法律保留与清除", "Legal holds and removals"),
+                    say("法律保全与清除", "Legal holds and removals"),
                     cell(
                         say(
                             f"保留 {len(facts.holds)} 项；到期清除的备份 {len(facts.expired)} 个",
