@@ -4,7 +4,8 @@
     restore_phase.py RIG fingerprint DATABASE         read it and compare it with the manifest
     restore_phase.py RIG open FILE                    the dump of the newest backup, decrypted, for pg_restore
 
-The libraries are imported before the clock starts.
+The clock of `seconds` starts when the libraries are loaded; restore.py counts a restore from the start of its
+process.
 """
 
 import argparse
@@ -24,8 +25,6 @@ from tidewatch.restore.context import RestoreContext
 from tidewatch.restore.fetch import fetch
 from tidewatch.restore.opening import open_into
 from tidewatch.restore.target_database import Target
-from tidewatch.vault.compare import compare
-from tidewatch.vault.fingerprint import fingerprint_database
 
 
 def main() -> None:
@@ -85,6 +84,10 @@ def _newest(ctx: RestoreContext) -> Chosen:
 
 
 def _compare(ctx: RestoreContext, dsn: str) -> dict[str, Any]:
+    # A restore does not load these.
+    from tidewatch.vault.compare import compare
+    from tidewatch.vault.fingerprint import fingerprint_database
+
     with connect(dsn, application_name="benchmark", autocommit=True) as conn:
         conn.execute("begin isolation level repeatable read read only")
         found = fingerprint_database(conn)

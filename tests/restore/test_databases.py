@@ -96,6 +96,7 @@ def test_everything_is_as_in_the_backup_however_the_rows_are_cut(
     world: World, target: str, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
     monkeypatch.setattr(rows, "_BATCH", batch)
+    monkeypatch.setattr(rows, "_SHARE", 4 if batch == 50_000 else 1 << 30)
     monkeypatch.setattr(spool, "_SEGMENT", 20_000)
     loaded = world.load(target, jobs=3)
     found = compared(world.chosen, target)

@@ -156,7 +156,9 @@ class _Load:
             )
             blocks = {e.number for e in wanted if e.has_block}
             tables_made = {e.number for e in first if e.kind == "TABLE"}
-            done = rows.load(head.into_new(tables_made), rest, plain.stream, blocks)
+            done = rows.load(
+                head.into_new(tables_made), rest, plain.stream, blocks, total=dump.entry.plain_size
+            )
         # From here on the bytes are known to be all there and those of the manifest.
         late = [e for e in wanted if (e.section == "data" and e.number not in done) or _of_large_objects(e)]
         self._section(dsn, late, file)

@@ -19,6 +19,9 @@ from tidewatch.restore.toc import Begin, End, Entry, Head, Stream, pieces
 from tidewatch.vault.pgtools import PgTools
 
 _BATCH = 32 << 20
+_SHARE = 4
+"""Batches grow with what came, to this part of it, so that the number of pg_restores hardly grows with the
+backup (another one costs some 20 ms of CPU), and shrink with what is left: none ends with a great one."""
 
 
 @dataclass
@@ -40,16 +43,19 @@ class RowLoader:
     ) -> None:
         self._tools, self._dsn, self._workdir, self._major = tools, dsn, workdir, server_major
         self._jobs = jobs
-        self._room = Room(ahead)
+        self._room, self._ahead = Room(ahead), ahead
         self._queue: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._batches: list[_Batch] = []
         self._running: set[PgRestore] = set()
         self._lock = threading.Lock()
         self._error: BaseException | None = None
 
-    def load(self, head: Head, rest: bytes, stream: Stream, wanted: Collection[int]) -> set[int]:
+    def load(
+        self, head: Head, rest: bytes, stream: Stream, wanted: Collection[int], *, total: int
+    ) -> set[int]:
         """Load the blocks of the entries `wanted`, and the other entries of section data that these need;
-        the numbers of all that were loaded. Raises TargetError, IntegrityError; some rows may be there then.
+        the numbers of all that were loaded. `total`: bytes of the archive. Raises TargetError,
+        IntegrityError; some rows may be there then.
         """
         threads = [
             threading.Thread(target=self._work, args=(head,), name=f"load-{n}", daemon=True)
@@ -58,7 +64,7 @@ class RowLoader:
         for thread in threads:
             thread.start()
         try:
-            self._cut(head, rest, stream, wanted)
+            self._cut(head, rest, stream, wanted, total)
         except Closed:
             pass  # one of the loaders has failed, and says why
         except BaseException as error:
@@ -75,13 +81,16 @@ class RowLoader:
 
     # -- cutting -------------------------------------------------------------------------------------------
 
-    def _cut(self, head: Head, rest: bytes, stream: Stream, wanted: Collection[int]) -> None:
+    def _cut(self, head: Head, rest: bytes, stream: Stream, wanted: Collection[int], total: int) -> None:
         entries = {e.number: e for e in head.entries}
         held: dict[int, _Batch] = {}
         batch: _Batch | None = None
-        passing = False
+        passing, seen, enough = False, 0, _BATCH
         for piece in pieces(head, rest, stream):
+            if isinstance(piece, bytes):
+                seen += len(piece)
             if isinstance(piece, Begin):
+                enough = max(_BATCH, min(seen, total - seen, self._ahead) // _SHARE)
                 passing = piece.number not in wanted
                 if not passing:
                     batch = batch or self._batch()
@@ -89,13 +98,13 @@ class RowLoader:
             elif batch is None or passing:
                 continue
             elif isinstance(piece, End):
-                if batch.size >= _BATCH:
+                if batch.size >= enough:
                     batch.spool.end()
                     batch = None
             else:
                 batch.spool.append(piece)
                 batch.size += len(piece)
-                if batch.size >= _BATCH and not batch.queued:
+                if batch.size >= enough and not batch.queued:
                     self._enqueue(batch)
         if batch is not None:
             batch.spool.end()
