@@ -1,8 +1,12 @@
 """Who comes in, for how long, and to what."""
 
 import re
+import tempfile
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 from console_house import CHEAP, PASSWORD, House, form_token, send, sign_in
 from fastapi.routing import APIRoute
@@ -124,6 +128,7 @@ def test_an_act_without_the_token_of_this_session_is_refused(house: House, addre
     [
         {"origin": "https://evil.test"},
         {"origin": "null"},
+        {"origin": "https://["},
         {"origin": "https://console.test.evil.test"},
         {"sec-fetch-site": "cross-site"},
         {"sec-fetch-site": "same-site"},
@@ -348,3 +353,47 @@ def test_users_are_people_with_known_roles(own_house: House) -> None:
         with pytest.raises(NotFound):
             users.remove_user(conn, "nobody", by="tests", now=now)
         assert [u.roles for u in users.users(conn) if u.name == "李伟"] == [{"auditor", "compliance"}]
+
+
+def test_a_form_that_is_longer_than_it_says_is_not_read_to_its_end(house: House) -> None:
+    """As with `Transfer-Encoding: chunked` beside a length, for servers that let both through."""
+    long = b"name=a&password=" + b"x" * MAX_BODY
+    kind = {"content-type": "application/x-www-form-urlencoded", "content-length": "12"}
+    assert house.client().post("/sign-in", content=long, headers=kind).status_code == 413
+
+
+@pytest.mark.parametrize("length", ["\u00b2", "9" * 5000])
+def test_a_length_that_is_no_number_is_no_defect(house: House, length: str) -> None:
+    answer = house.client("auditor").post("/sign-out", headers={"content-length": length.encode("latin-1")})
+    assert answer.status_code in (411, 413)
+
+
+def test_a_password_that_is_changed_while_somebody_signs_in_with_it_ends_that_session_too(
+    own_house: House,
+) -> None:
+    now = own_house.clock()
+    with connect(own_house.dsn, application_name="tests") as entering:
+        token = sessions.sign_in(entering, "the.auditor", PASSWORD, address="", previous=None, now=now)
+        assert token is not None
+        with connect(own_house.dsn, application_name="tests") as changing:
+            changing.execute("set lock_timeout = '100ms'")
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                users.set_password(
+                    changing, "the.auditor", "another long sentence", by="tests", now=now, cost=CHEAP
+                )
+            changing.rollback()
+
+
+@pytest.mark.parametrize("headers", [{}, {"range": "lines=1"}, {"range": "bytes=999999999-"}])
+def test_an_export_leaves_nothing_behind_on_the_server(
+    own_house: House, keys: Any, headers: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_house.settings.signing_key_file = keys.signing_key_file
+    own_house.settings.verify_key_file = keys.verify_key_file
+    client = own_house.client("auditor")
+    fields = {"form_token": form_token(client)}
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    answer = client.post("/evidence/export", data=fields, headers=headers)
+    assert answer.status_code == 200 and answer.content.startswith(b"PK")
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    assert list(tmp_path.glob("tidewatch-export-*")) == []

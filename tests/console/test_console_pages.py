@@ -420,3 +420,9 @@ def test_what_is_not_there_is_a_page_that_says_so(house: House, address: str) ->
     answer = house.client("engineer").get(address)
     assert answer.status_code == 404
     assert "There is nothing here" in answer.text
+
+
+def test_an_address_that_names_no_moment_is_the_first_page(house: House) -> None:
+    for after in ("0001-01-01T00:00:00%2B23:59~x", "9999-12-31T23:59:59-23:59~x", "yesterday~x", "%00~%00"):
+        answer = house.client("engineer").get(f"/backups?after={after}")
+        assert answer.status_code == 200, after

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -63,7 +64,8 @@ class Guard:
             return  # there are no web sockets here
         request = Request(scope)
         answer = refused(request) or await self._admit(request)
-        await (answer or self._app)(scope, receive, _with_headers(send, https=request.url.scheme == "https"))
+        send = _with_headers(send, https=request.url.scheme == "https")
+        await (answer or self._app)(scope, _within_limit(receive), send)
 
     async def _admit(self, request: Request) -> Response | None:
         path = path_of(request.scope)
@@ -97,9 +99,9 @@ def refused(request: Request) -> Response | None:
     if not _same_site(request.headers):
         return PlainTextResponse("This form is not on a page of ours", status_code=403)
     length = request.headers.get("content-length", "")
-    if not length.isdigit():
+    if not (length.isascii() and length.isdecimal()):
         return PlainTextResponse("A length is required", status_code=411)
-    if int(length) > MAX_BODY:
+    if len(length) > 9 or int(length) > MAX_BODY:
         return PlainTextResponse("Too large", status_code=413)
     return None
 
@@ -109,7 +111,25 @@ def _same_site(headers: Headers) -> bool:
     if headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
         return False
     origin = headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == headers.get("host", "")
+    try:
+        return origin is None or urlsplit(origin).netloc == headers.get("host", "")
+    except ValueError:
+        return False
+
+
+def _within_limit(receive: Receive) -> Receive:
+    """A body can be longer than its header says, where a server lets both lengths and chunks through."""
+    read = 0
+
+    async def receive_within_limit() -> Message:
+        nonlocal read
+        message = await receive()
+        read += len(message.get("body", b""))
+        if read > MAX_BODY:
+            raise HTTPException(413)
+        return message
+
+    return receive_within_limit
 
 
 def _with_headers(send: Send, *, https: bool) -> Callable[[Message], Any]:

@@ -53,7 +53,7 @@ def cursor(text: str) -> tuple[datetime | None, str]:
     moment, _, name = text.partition("~")
     try:
         return require_utc(datetime.fromisoformat(moment)), name.replace("\0", "")
-    except ValueError:
+    except (ValueError, OverflowError):
         return None, ""
 
 

@@ -1,15 +1,15 @@
 """*Evidence*: the head of the ledger, where it is anchored, its records, and the export for an audit."""
 
 import json
-import shutil
+import os
 import tempfile
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
-from starlette.background import BackgroundTask
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response, StreamingResponse
 
 from tidewatch.access.roles import Person
 from tidewatch.console.desk import Desk
@@ -80,21 +80,27 @@ def router(desk: Desk, page: Pages) -> APIRouter:
         here = desk.settings
         key, ring = SigningKey.load(here.signing_key_file), KeyRing.load(here.verify_key_file)
         now = desk.now()
-        place = Path(tempfile.mkdtemp(prefix="tidewatch-export-"))
-        try:
+        with tempfile.TemporaryDirectory(prefix="tidewatch-export-") as place:
             with desk.connect() as conn:
-                done = export(conn, place / "evidence.zip", key, ring, by=person.name, now=now)
-        except BaseException:
-            shutil.rmtree(place, ignore_errors=True)
-            raise
-        return FileResponse(
-            done.target,
+                done = export(conn, Path(place) / "evidence.zip", key, ring, by=person.name, now=now)
+            # Open and without a name: nothing is left, however the download ends.
+            file = done.target.open("rb")
+        return StreamingResponse(
+            _blocks(file),
             media_type="application/zip",
-            filename=f"tidewatch-evidence-{page.shown.day(now)}.zip",
-            background=BackgroundTask(shutil.rmtree, place, ignore_errors=True),
+            headers={
+                "Content-Length": str(os.fstat(file.fileno()).st_size),
+                "Content-Disposition": f'attachment; filename="tidewatch-evidence-{page.shown.day(now)}.zip"',
+            },
         )
 
     return routes
+
+
+def _blocks(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        while block := file.read(1 << 20):
+            yield block
 
 
 def _anchors(conn: Connection) -> list[dict[str, Any]]:
