@@ -1,13 +1,14 @@
 """The gate over a run, its report, and the person who signs it."""
 
 import json
+import threading
 from typing import Any
 
 import pytest
 from drill_rig import Shop, run
 
 from tidewatch.core.canonical import canonical_bytes, sha256_hex
-from tidewatch.core.errors import ConfigError, GateFailed, NotFound
+from tidewatch.core.errors import ConfigError, GateFailed, NotFound, TidewatchError
 from tidewatch.evidence.findings import open_findings
 from tidewatch.evidence.ledger import records, verify
 from tidewatch.restore.checks import Check
@@ -17,6 +18,7 @@ from tidewatch.restore.report import AlreadySigned, make_report, reports
 from tidewatch.restore.results import Planned
 from tidewatch.restore.signoff import SignOffRefused, sign, signoff_of
 from tidewatch.restore.trial import Trial
+from tidewatch.vault.manifest import RunRef
 
 PICTURES = Selection(("pictures",))
 
@@ -183,3 +185,64 @@ def test_without_a_signing_key_or_a_region_the_word_of_the_person_is_kept(
     sign(shop.ctx, "keyless", decision="signed", by="li.na", via="cli", now=shop.ctx.now())
     assert any("was not anchored now" in line for line in shop.said)
     assert kinds(shop, "keyless") == ["restore.reported", "restore.signed"]
+
+
+def test_a_report_that_is_signed_while_another_is_made_stays_the_one_that_was_signed(
+    shop: Shop, quick: dict[str, Check]
+) -> None:
+    made(shop, "both")
+    before = make_report(shop.ctx, run("both"), PICTURES, started_by=None)
+    run_test(shop.ctx, Planned("pictures", "cn-north", "latest", shop.pictures), run("both"), shop.targets)
+    ended: list[object] = []
+
+    def remake() -> None:
+        try:
+            ended.append(make_report(shop.ctx, run("both"), PICTURES, started_by=None))
+        except TidewatchError as error:
+            ended.append(error)
+
+    with shop.ctx.connect() as signing:
+        signing.execute("select from restore.reports where run_id = 'both' for update")
+        remaking = threading.Thread(target=remake)
+        remaking.start()
+        with shop.ctx.connect() as looking:
+            looking.autocommit = True
+            waits = "select from pg_locks where not granted and pid <> pg_backend_pid()"
+            while looking.execute(waits).fetchone() is None and remaking.is_alive():
+                pass
+        signing.execute(
+            "insert into restore.signoffs values ('both', 'signed', 'li.na', '', 'cli', %s, now(), 1)",
+            (before.sha256,),
+        )
+    remaking.join()
+    assert isinstance(ended[0], AlreadySigned)
+    with shop.ctx.connect() as conn:
+        [known] = [r for r in reports(conn) if r.run_id == "both"]
+    assert (known.sha256, known.report_sha256) == (before.sha256, before.sha256)
+
+
+def test_nobody_goes_on_with_the_run_of_somebody_else_and_signs_it(
+    shop: Shop, quick: dict[str, Check]
+) -> None:
+    made(shop, "theirs")
+    latest = Planned("pictures", "cn-north", "latest", shop.pictures)
+    by_hand = RunRef(dag_id="cli", run_id="theirs")
+    with pytest.raises(ConfigError, match="run theirs belongs to test_restores"):
+        run_test(shop.ctx, latest, by_hand, shop.targets)
+    with pytest.raises(ConfigError, match="belongs to test_restores"):
+        judge_run(shop.ctx, by_hand, PICTURES)
+    with pytest.raises(ConfigError, match="belongs to test_restores"):
+        make_report(shop.ctx, by_hand, PICTURES, started_by="li.na")
+    make_report(shop.ctx, run("theirs"), PICTURES, started_by="wang.wei")
+    run_test(shop.ctx, latest, run("theirs"), shop.targets)
+    with pytest.raises(ConfigError, match=r"was started by wang\.wei"):
+        make_report(shop.ctx, run("theirs"), PICTURES, started_by="li.na")
+
+
+@pytest.mark.parametrize("name", ["ＷＡＮＧ．ｗｅｉ", "wang.wei\u200b", "wang. wei"])
+def test_the_one_who_started_a_run_does_not_sign_it_in_another_spelling(
+    shop: Shop, quick: dict[str, Check], name: str
+) -> None:
+    make_report(shop.ctx, run("spelt"), PICTURES, started_by="wang.wei")
+    with pytest.raises(SignOffRefused, match="may not sign"):
+        sign(shop.ctx, "spelt", decision="signed", by=name, via="console", now=shop.ctx.now())

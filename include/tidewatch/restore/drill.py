@@ -115,12 +115,14 @@ def run_test(ctx: RestoreContext, planned: Planned, run: RunRef, file: RestoreTe
     """Make one test and keep what it gave: a row, a record in the ledger, and when it did not pass a finding
     and a notice, at once. A second call for the same run is another attempt.
 
-    Raises Busy while another process makes this test, and, after recording it, the TidewatchError that kept
-    the test from being made. A test that was made and failed is an Outcome: see `raise_if_failed`.
+    Raises Busy while another process makes this test, ConfigError for a run of another Dag, and, after
+    recording it, the TidewatchError that kept the test from being made. A test that was made and failed is an
+    Outcome: see `raise_if_failed`.
     """
     targets = file.targets(planned.source)
     with contextlib.closing(ctx.connect()) as holder, _alone(holder, planned, run.run_id):
         began = ctx.now()
+        results.require_own(holder, run.run_id, run.dag_id)
         _end_earlier(holder, planned, run.run_id, began)
         test_id = f"rt-{began:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
         attempt = results.begin(

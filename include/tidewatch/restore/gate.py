@@ -80,6 +80,7 @@ def judge_run(ctx: RestoreContext, run: RunRef, selection: Selection) -> GateVer
 
     now, pairs = ctx.now(), selection.pairs(ctx)
     with contextlib.closing(ctx.connect()) as conn:
+        results.require_own(conn, run.run_id, run.dag_id)
         end_dead(conn, now)
         conn.commit()
         rows = results.of_run(conn, run.run_id)

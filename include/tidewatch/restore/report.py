@@ -13,7 +13,7 @@ from typing import Any
 from tidewatch.core.canonical import canonical_bytes, sha256_hex
 from tidewatch.core.clock import iso
 from tidewatch.core.database import Connection, execute
-from tidewatch.core.errors import NotFound, TidewatchError
+from tidewatch.core.errors import ConfigError, NotFound, TidewatchError
 from tidewatch.evidence import ledger
 from tidewatch.evidence.findings import open_findings
 from tidewatch.evidence.schemas import RestoreReported
@@ -63,14 +63,25 @@ class AlreadySigned(TidewatchError):
 
 def make_report(ctx: RestoreContext, run: RunRef, selection: Selection, *, started_by: str | None) -> Report:
     """Make the report of a run and tell that it waits to be signed. Made again, it replaces the one before,
-    unless somebody has signed or refused that: then AlreadySigned is raised when it would differ.
+    unless somebody has signed or refused that: then AlreadySigned is raised when it would differ. Raises
+    ConfigError for the report of a run that somebody else started.
 
     `started_by`: the person who started the run; None: the schedule.
     """
     now = ctx.now()
     with contextlib.closing(ctx.connect()) as conn:
+        # Before anything is read: who signs the report meanwhile is waited for, and then seen.
+        execute(conn, "restore/lock_report", {"run_id": run.run_id})
+        results.require_own(conn, run.run_id, run.dag_id)
         rows = results.of_run(conn, run.run_id)
         known = _find(conn, run.run_id)
+        if known is not None and known.started_by != started_by:
+            raise ConfigError(
+                f"Run {run.run_id} was started by {known.started_by or 'the schedule'}",
+                expected="the same person, who then may not sign the report",
+                found=started_by or "the schedule",
+                do="start a run of your own",
+            )
         same = known is not None and _same(known, rows)
         if known is not None and same and known.decision in ("signed", "refused"):
             return known

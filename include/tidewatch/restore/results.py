@@ -8,7 +8,7 @@ from typing import Any, Literal
 from psycopg.types.json import Jsonb
 
 from tidewatch.core.database import Connection, execute
-from tidewatch.core.errors import NotFound
+from tidewatch.core.errors import ConfigError, NotFound
 
 Choice = Literal["latest", "older"]
 Status = Literal["running", "passed", "failed", "error"]
@@ -125,6 +125,19 @@ def end(
         "error": error,
     }
     return execute(conn, "restore/end_test", values).rowcount == 1
+
+
+def require_own(conn: Connection, run_id: str, dag_id: str) -> None:
+    """A run of the Dag is not gone on with by hand: its report says who started it, and who may not sign.
+    Raises ConfigError."""
+    other = next((r.dag_id for r in of_run(conn, run_id) if r.dag_id != dag_id), None)
+    if other is not None:
+        raise ConfigError(
+            f"The run {run_id} belongs to {other}",
+            expected="a run of your own, or a task of that run cleared in Airflow",
+            found=f"one that goes on with it as {dag_id}",
+            do="leave out --run, or choose an id that nobody has used",
+        )
 
 
 def running(conn: Connection) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ region. Nothing here ever says yes by itself.
 """
 
 import contextlib
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -164,7 +165,7 @@ def _require_allowed(
             do="read the report again: tests were made after it",
         )
     starter = report["started_by"]
-    same = by is not None and starter is not None and by.strip().casefold() == starter.strip().casefold()
+    same = by is not None and starter is not None and _plain(by) == _plain(starter)
     if decision == "signed" and same and not starter_may:
         raise SignOffRefused(
             f"{by} started run {run_id} and may not sign its report",
@@ -172,6 +173,12 @@ def _require_allowed(
             found=f"the run was started by {starter}",
             do=f"let somebody else sign: `tidewatch restores sign {run_id}`",
         )
+
+
+def _plain(name: str) -> str:
+    """Without what makes two spellings of one name differ: case, width, blanks, what cannot be seen."""
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    return "".join(c for c in text if c.isprintable() and not c.isspace())
 
 
 def _anchored(ctx: RestoreContext, conn: Connection, given: SignOff, now: datetime) -> Anchored | None:
