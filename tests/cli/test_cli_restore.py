@@ -102,7 +102,8 @@ def test_what_is_not_scratch_takes_the_typed_name_and_what_is_not_listed_is_refu
     (ready.home / "scratch").symlink_to("/srv")
     said = ready("restore", "media", "--to", scratch(ready, "elsewhere"))
     assert said.code == 3 and "directory:/srv/elsewhere is not a target" in said.err
-    for text in ("elsewhere", "directory:", "tape:one", "directory:/", "bucket:only", "database:/x"):
+    readable = ("elsewhere", "directory:", "tape:one", "directory:/", "bucket:only", "database:/x")
+    for text in (*readable, "bucket:a/b/c/../d", "bucket:a/b/./d", "bucket:a/b/c//d", "bucket:a/.."):
         said = ready("restore", "media", "--to", text)
         assert said.code == 3 and "target cannot be read" in said.err, text
     (ready.home / "config" / "restore.yaml").write_text("scratch: ['/srv/*']\n", encoding="utf-8")
@@ -198,3 +199,12 @@ def test_a_database_comes_back_without_a_warehouse(
     assert files.code == 3 and "is a backup of files" in files.err
     table = desk("restore", "ops", "--table", "public.gone", *target, "--confirm", name)
     assert table.code == 3
+
+
+def test_what_was_restored_is_not_removed_with_what_was_fetched(ready: Desk) -> None:
+    place = ready.home / "fetched" / ready.backup_id
+    for target in (place, place / "again", place.parent):
+        to = ["--to", f"directory:{target}", "--confirm", target.name]
+        said = ready("restore", "media", *to, "--work-dir", str(place.parent))
+        assert said.code == 3 and "work directory" in said.err, (target, said.err)
+    assert not (place / "again").exists()

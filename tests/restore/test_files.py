@@ -12,7 +12,8 @@ from drill_rig import Shop
 from plain_restore import look
 from restore_desk import context, forked, newest
 
-from tidewatch.core.errors import ConfigError, NotFound, TidewatchError
+from tidewatch.core.errors import Busy, ConfigError, NotFound, TidewatchError
+from tidewatch.core.files import directory_lock
 from tidewatch.core.objectstore import ObjectStore
 from tidewatch.restore import bucket
 from tidewatch.restore.choose import Chosen
@@ -168,3 +169,27 @@ def test_a_bucket_gets_the_contents_and_a_second_run_finds_them_there(
         bucket.require_free(store, prefix, names)
     with pytest.raises(ConfigError, match="cannot be the key"):
         bucket.require_free(store, prefix + "-2", {b"\xff"})
+
+
+def test_two_restores_to_one_directory_do_not_touch_each_other(
+    ctx: RestoreContext, chosen: Chosen, fetched: Fetched, tmp_path: Path
+) -> None:
+    beside = tmp_path / ".target.restoring"
+    beside.mkdir()
+    (beside / "half").write_text("of the other one")
+    with directory_lock(beside), pytest.raises(Busy, match="is being restored to"):
+        unpack(ctx, chosen, fetched, tmp_path / "target")
+    assert (beside / "half").read_text() == "of the other one"
+    unpack(ctx, chosen, fetched, tmp_path / "target")
+    assert not beside.exists() and not (tmp_path / "target" / "half").exists()
+
+
+def test_a_link_that_lies_where_the_tree_is_built_is_not_followed(
+    ctx: RestoreContext, chosen: Chosen, fetched: Fetched, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "mine").write_text("mine")
+    (tmp_path / ".target.restoring").symlink_to(outside)
+    unpack(ctx, chosen, fetched, tmp_path / "target")
+    assert (outside / "mine").read_text() == "mine" and not (tmp_path / "target").is_symlink()

@@ -73,7 +73,9 @@ def parse_target(text: str, resolver: Resolver) -> Where:
             connection, _, place = rest.partition("/")
             bucket, _, prefix = place.partition("/")
             prefix = prefix.strip("/")
-            if connection and bucket:
+            # Steps that some stores take and others do not: no pattern can say what they lead to.
+            odd = {"", ".", ".."} & {bucket, *(prefix.split("/") if prefix else ())}
+            if connection and not odd:
                 shown = f"bucket:{connection}/{bucket}" + (f"/{prefix}" if prefix else "")
                 return Where("bucket", shown, bucket, connection, bucket=bucket, prefix=prefix)
     raise ConfigError(

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
-from tidewatch.core.errors import ConfigError, IntegrityError, NotFound
+from tidewatch.core.errors import Busy, ConfigError, IntegrityError, NotFound
+from tidewatch.core.files import directory_lock
 from tidewatch.core.progress import human_bytes
 from tidewatch.restore.choose import Chosen
 from tidewatch.restore.context import RestoreContext
@@ -70,7 +71,7 @@ def unpack(
     """Rebuild the tree, or what is at or below `prefixes`, as `directory`, which is absent or empty.
 
     It is built beside and appears in one step; what a killed run left beside is replaced. Raises ConfigError
-    (not empty, cannot be written), IntegrityError, NotFound; `directory` is as it was then.
+    (not empty, cannot be written), Busy, IntegrityError, NotFound; `directory` is as it was then.
     """
     began = time.monotonic()
     entries = list(selected(chosen.manifest, prefixes))
@@ -105,13 +106,15 @@ def unseal(ctx: RestoreContext, chosen: Chosen, fetched: Fetched, directory: Pat
 def _appearing(directory: Path) -> Iterator[Path]:
     """A new directory beside `directory`, which takes its place in one step when all went well."""
     require_empty(directory)
-    beside = directory.with_name(f".{directory.name}.restoring")
-    remove_tree(beside)
     try:
-        beside.mkdir(parents=True, mode=0o700)
-        yield beside
-        beside.chmod(0o755)
-        beside.rename(directory)
+        with _alone(directory.with_name(f".{directory.name}.restoring"), directory) as beside:
+            try:
+                yield beside
+                beside.chmod(0o755)
+                beside.rename(directory)
+            except BaseException:
+                remove_tree(beside)
+                raise
     except OSError as error:
         raise ConfigError(
             f"The directory {directory} cannot be made",
@@ -119,9 +122,40 @@ def _appearing(directory: Path) -> Iterator[Path]:
             found=f"{error.strerror or type(error).__name__}",
             do="choose another directory, or run as a user who may write there",
         ) from error
-    finally:
-        if beside.exists():
-            remove_tree(beside)
+
+
+@contextlib.contextmanager
+def _alone(beside: Path, directory: Path) -> Iterator[Path]:
+    """The empty directory `beside`, in which nobody else is at work. Raises Busy."""
+    with contextlib.ExitStack() as stack:
+        while True:
+            if beside.is_symlink() or beside.is_file():
+                beside.unlink()
+            beside.mkdir(parents=True, mode=0o700, exist_ok=True)
+            try:
+                lock = contextlib.ExitStack()
+                known = beside.stat().st_ino
+                lock.enter_context(directory_lock(beside))
+                if beside.stat().st_ino == known:
+                    break
+                lock.close()
+            except FileNotFoundError:  # the other one has just ended: once more
+                lock.close()
+            except Busy:
+                raise Busy(
+                    f"{directory} is being restored to by another process",
+                    expected="one restore at a time to a directory",
+                    found=f"one at work in {beside}",
+                    do="wait until it has ended, or choose another directory",
+                ) from None
+        stack.push(lock)
+        here = os.open(beside, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            os.fchmod(here, 0o700)
+            _empty(here)
+        finally:
+            os.close(here)
+        yield beside
 
 
 def require_empty(directory: Path) -> None:

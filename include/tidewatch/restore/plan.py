@@ -1,5 +1,6 @@
 """What a restore is going to do, with everything checked that can be known before a byte is fetched."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -107,6 +108,7 @@ def make_plan(ctx: RestoreContext, request: Request) -> Plan:
     plan = Plan(
         request, chosen, order, where, allowed, objects, len(entries), work_dir, tuple(dict.fromkeys(remarks))
     )
+    _require_apart(plan)
     _require_disks(plan, sum(e.size for e in entries))
     if not request.dry_run:
         require_confirmed(where, allowed, request.confirm)
@@ -239,6 +241,20 @@ def _require_parent(path: Path) -> None:
             expected="a path below a directory",
             found=f"{parent} is no directory",
             do="choose another path",
+        )
+
+
+def _require_apart(plan: Plan) -> None:
+    """What was fetched is removed at the end, and what is restored is not."""
+    work, target = Path(os.path.realpath(plan.work_dir)), plan.where.path
+    if plan.where.kind == "directory" and (
+        target == work or target in work.parents or work in target.parents
+    ):
+        raise ConfigError(
+            f"The target {target} and the work directory lie one in the other",
+            expected="two places: what was fetched is removed at the end",
+            found=f"the work directory {work}",
+            do="choose another target, or another --work-dir",
         )
 
 
