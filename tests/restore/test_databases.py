@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -22,7 +22,7 @@ from tidewatch.restore.choose import Chosen
 from tidewatch.restore.context import RestoreContext
 from tidewatch.restore.database import Loaded, load
 from tidewatch.restore.fetch import Fetched, fetch
-from tidewatch.restore.target_database import Target, held
+from tidewatch.restore.target_database import Target, held, look, publish
 
 EVERYTHING = Path(__file__).with_name("world.sql").read_text(encoding="utf-8")
 
@@ -290,3 +290,49 @@ def test_a_bad_object_is_found_while_loading_and_leaves_nothing(
         load(world.ctx, world.chosen, replace(world.fetched, objects=objects), target, workdir=world.workdir)
     assert Target(target).name not in databases(world.server)
     assert Target(target).temporary not in databases(world.server)
+
+
+class Killed:
+    """A session whose process ends before the statement that would give the new database its name."""
+
+    def __init__(self, conn: Any, word: str) -> None:
+        self._conn, self._word = conn, word
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._conn, name)
+
+    def execute(self, statement: Any, *more: Any) -> Any:
+        text = statement if isinstance(statement, str) else statement.as_string(self._conn)
+        if self._word in text:
+            raise KeyboardInterrupt
+        return self._conn.execute(statement, *more)
+
+
+def test_killed_while_the_names_change_the_database_is_still_there_under_its_name(
+    pg_server: LocalPostgres,
+) -> None:
+    with free_name(pg_server) as dsn, psycopg.connect(pg_server.dsn(), autocommit=True) as conn:
+        target = Target(dsn)
+        for content in (True, False):
+            for name in (target.name, target.temporary):
+                conn.execute(f"drop database if exists {name}".encode())
+                conn.execute(f"create database {name}".encode())
+            if content:
+                run_sql(dsn, "create table mine (id int)")
+            else:
+                conn.execute(f"comment on database {target.name} is 'the old one'".encode())
+            with pytest.raises(KeyboardInterrupt):
+                publish(cast(Any, Killed(conn, f'"{target.temporary}" rename')), target, stamp="20261122")
+            names = {d for d in databases(pg_server) if d.startswith(target.name)}
+            assert names == {target.name, target.temporary}
+
+
+def test_names_that_would_be_cut_or_removed_are_refused_and_long_ones_do_not_meet(
+    pg_server: LocalPostgres,
+) -> None:
+    for name in ("n" * 64, "n" * 52 + "__restoring", "mine__restoring"):
+        with pytest.raises(ConfigError, match="cannot be restored under the name"):
+            look(Target(pg_server.dsn(name)))
+    one, other = (Target(pg_server.dsn("n" * 55 + last)) for last in "ab")
+    with held(one), pytest.raises(Busy), held(other):
+        pass

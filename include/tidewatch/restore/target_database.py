@@ -73,6 +73,13 @@ def look(target: Target) -> Server:
             found="a connection without a database",
             do="write the name behind the connection",
         )
+    if len(target.name.encode()) > _LONGEST or target.name.endswith(_SUFFIX):
+        raise ConfigError(
+            f"A database cannot be restored under the name {target.name[:_LONGEST]}",
+            expected=f"at most {_LONGEST} bytes, not ending in {_SUFFIX}, which is removed when it is found",
+            found=f"{len(target.name.encode())} bytes",
+            do="choose another name",
+        )
     with _admin(target) as conn:
         facts = execute(conn, "vault/server_facts").fetchone() or {}
         found = conn.execute(
@@ -191,7 +198,8 @@ def require_room(directory: Path, needed: int, what: str) -> None:
 def held(target: Target) -> Iterator[Connection]:
     """A session beside the target, which nobody else restores to meanwhile. Raises Busy."""
     with _admin(target) as conn:
-        if not try_lock(conn, f"tidewatch.restore {target.name}"):
+        # Long names can share the one that is loaded under.
+        if not try_lock(conn, f"tidewatch.restore {target.temporary}"):
             raise Busy(
                 f"Somebody else restores to {describe(target.dsn)}",
                 expected="one restore at a time to a database",
@@ -229,33 +237,39 @@ def drop_temporary(conn: Connection, target: Target) -> None:
 
 
 def publish(conn: Connection, target: Target, *, stamp: str) -> str | None:
-    """Give the loaded database its name. An empty database of that name goes, one with content is kept under
-    another name, which is returned. Raises TargetError; everything is as it was then."""
-    kept: str | None = None
-    name, temporary = sql.Identifier(target.name), sql.Identifier(target.temporary)
+    """Give the loaded database its name. One of that name with content is kept under another name, which is
+    returned; an empty one goes. Both names change in one step. Raises TargetError; everything is as it was
+    then."""
+    suffix = f"__before_{stamp}"
+    kept = target.name.encode()[: _LONGEST - len(suffix)].decode("utf-8", "ignore") + suffix
+    rename = sql.SQL("alter database {} rename to {}")
+    name, temporary, old = (sql.Identifier(n) for n in (target.name, target.temporary, kept))
     try:
         exists = conn.execute("select from pg_database where datname = %s", (target.name,)).fetchone()
-        if exists is not None:
-            with _session(target.dsn) as there:
-                empty = execute(there, "vault/anything_there").fetchone() is None
-            if empty:
-                conn.execute(sql.SQL("drop database {}").format(name))
-            else:
-                suffix = f"__before_{stamp}"
-                kept = target.name.encode()[: _LONGEST - len(suffix)].decode("utf-8", "ignore") + suffix
-                conn.execute(sql.SQL("alter database {} rename to {}").format(name, sql.Identifier(kept)))
-        conn.execute(sql.SQL("alter database {} rename to {}").format(temporary, name))
+        with conn.transaction():
+            if exists is not None:
+                conn.execute(rename.format(name, old))
+            conn.execute(rename.format(temporary, name))
     except psycopg.Error as error:
-        if kept is not None:
-            with contextlib.suppress(psycopg.Error):
-                conn.execute(sql.SQL("alter database {} rename to {}").format(sql.Identifier(kept), name))
         raise TargetError(
             f"The restored database cannot take the name {target.name}",
             expected="nobody connected to the database that is replaced",
             found=error.diag.message_primary or type(error).__name__,
             do="end the sessions on it and run again; what was fetched is kept",
         ) from error
-    return kept
+    return kept if exists is not None and not _dropped_if_empty(conn, target, kept) else None
+
+
+def _dropped_if_empty(conn: Connection, target: Target, name: str) -> bool:
+    """Nobody looks for it under this name any more: what it holds now is all that it will."""
+    try:
+        with _session(target.of(name)) as there:
+            if execute(there, "vault/anything_there").fetchone() is not None:
+                return False
+        conn.execute(sql.SQL("drop database {}").format(sql.Identifier(name)))
+    except (psycopg.Error, TargetUnreachable):
+        return False
+    return True
 
 
 @contextlib.contextmanager
