@@ -1,5 +1,5 @@
 """Run the tests: what needs no scheduler in parallel, and beside it the end-to-end runs on one stack, which
-wait for their scheduler half of the time. What those said is shown when all have ended.
+wait for their scheduler half of the time. What those say is shown once the others have ended.
 
 `--fast` leaves the end-to-end runs out. Further arguments go to pytest, e.g. `-k ledger`.
 """
@@ -9,25 +9,25 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import IO
 
 PROJECT = Path(__file__).resolve().parents[1]
 NO_TESTS = 5  # pytest's exit code when a selection is empty
+BROKEN_STACK = "--maxfail=3"
+"""A scheduler that does nothing costs every test its whole patience: three of them say enough."""
 
 
 def main() -> int:
     arguments = [a for a in sys.argv[1:] if a != "--fast"]
     workers = str(max(2, min(8, os.cpu_count() or 2)))
     parallel = ["-m", "not e2e", "-n", workers, "--dist", "worksteal", *arguments]
-    with tempfile.TemporaryFile() as said:
-        through_airflow = None if "--fast" in sys.argv[1:] else _start("-m", "e2e", *arguments, output=said)
+    if "--fast" in sys.argv[1:]:
         codes = [_ended(_start(*parallel))]
-        if through_airflow is not None:
-            print("Waiting for the end-to-end runs ...", flush=True)
-            codes.append(_ended(through_airflow))
-            said.seek(0)
-            sys.stdout.buffer.write(said.read())
-            sys.stdout.flush()
+    else:
+        with tempfile.NamedTemporaryFile() as said:
+            through_airflow = _start("-m", "e2e", "-v", BROKEN_STACK, *arguments, output=said.fileno())
+            codes = [_ended(_start(*parallel))]
+            print("\nThe end-to-end runs:", flush=True)
+            codes.append(_followed(through_airflow, Path(said.name)))
     ran = [code for code in codes if code != NO_TESTS]
     if not ran:
         print("No test was selected", file=sys.stderr)
@@ -35,7 +35,7 @@ def main() -> int:
     return max(ran, key=abs)
 
 
-def _start(*arguments: str, output: IO[bytes] | None = None) -> "subprocess.Popen[bytes]":
+def _start(*arguments: str, output: int | None = None) -> "subprocess.Popen[bytes]":
     environment = {**os.environ, "GX_ANALYTICS_ENABLED": "false"}
     command = [sys.executable, "-m", "pytest", *arguments]
     return subprocess.Popen(
@@ -49,6 +49,24 @@ def _ended(process: "subprocess.Popen[bytes]") -> int:
             return process.wait()
         except KeyboardInterrupt:  # pytest got it too, and takes its servers down
             print("Interrupted: the tests are ending what they started ...", flush=True)
+
+
+def _followed(process: "subprocess.Popen[bytes]", said: Path) -> int:
+    """The exit code; what it has said and goes on saying is shown."""
+    with said.open("rb") as stream:
+        while True:
+            running = process.poll() is None
+            while data := stream.read(65536):
+                sys.stdout.buffer.write(data)
+                sys.stdout.flush()
+            if not running:
+                return process.returncode
+            try:
+                process.wait(1)
+            except subprocess.TimeoutExpired:
+                continue
+            except KeyboardInterrupt:
+                print("Interrupted: the tests are ending what they started ...", flush=True)
 
 
 if __name__ == "__main__":

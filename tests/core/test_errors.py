@@ -68,4 +68,6 @@ def test_secrets_are_taken_out_of_every_part() -> None:
 
 def test_only_passing_troubles_are_retryable() -> None:
     retryable = {k.__name__ for k in every_kind() if k.retryable and k.__module__ == errors.__name__}
-    assert retryable == {"SourceUnreachable", "SourceChanged", "SourceInterrupted", "RegionUnavailable"}
+    assert retryable == {
+        "SourceUnreachable", "SourceChanged", "SourceInterrupted", "TargetUnreachable", "RegionUnavailable",
+    }  # fmt: skip
