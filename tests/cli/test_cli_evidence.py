@@ -8,6 +8,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from cli_desk import Desk
 
 from tidewatch.core.database import connect
@@ -140,6 +141,25 @@ def test_a_finding_is_closed_by_a_person_who_is_named_and_shown_as_text(desk: De
                                "where kind = 'finding.closed'")  # fmt: skip
     assert record["by"] == "Li Wei"
     assert desk("findings", "close", "k").code == 2
+
+
+@pytest.mark.parametrize(
+    ("source", "region", "code"),
+    [("unused", "cn-east", 1), ("given_up", "cn-east", 0), ("unused", "given-up", 0)],
+)
+def test_a_finding_of_a_restore_test_is_closed_by_hand_only_where_nothing_will_test_it_again(
+    desk: Desk, source: str, region: str, code: int
+) -> None:
+    key = f"restore.test/{source}/{region}/latest"
+    with connect(desk.rig.warehouse, application_name="tests") as conn:
+        open_finding(
+            conn, key=key, kind="restore.failed", severity="critical", source=source, region=region,
+            subject="t", said_zh="不同", said_en="differs", detail={}, now=NOW,
+        )  # fmt: skip
+    said = desk("findings", "close", key, "--by", "Li Wei", "--reason", "it is fine")
+    assert said.code == code, said.err
+    assert ("a later restore test that passes" in said.err) == (code == 1)
+    assert (key in desk("findings", "list").out) == (code == 1)
 
 
 def _commands(pattern: str) -> list[str]:

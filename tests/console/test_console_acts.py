@@ -155,6 +155,30 @@ def test_a_finding_is_closed_with_a_reason_once(own_house: House) -> None:
     assert last_record(own_house)["body"]["why"] == "the region was moved"
 
 
+def test_a_finding_of_a_restore_test_is_not_closed_by_a_persons_word(own_house: House) -> None:
+    from tidewatch.evidence.findings import open_finding
+
+    def found(source: str) -> str:
+        with connect(own_house.dsn, application_name="tests") as conn:
+            finding = open_finding(
+                conn, key=f"restore.test/{source}/cn-east/latest", kind="restore.failed", severity="critical",
+                source=source, region="cn-east", subject=source, said_zh="不对", said_en="wrong", detail={},
+                now=own_house.clock(),
+            )  # fmt: skip
+        return f"/findings/{finding.finding_id}"
+
+    client, address = own_house.client("engineer"), found("ops")
+    shown = client.get(address).text
+    assert "Only a later restore test that passes" in shown and "<textarea" not in shown
+    refused = send(client, f"{address}/close", why="it is fine, believe me")
+    assert refused.status_code == 409 and "run `tidewatch restores test --source ops`" in refused.text
+    assert own_house.query("select closed_at from evidence.findings where source = 'ops' and key like "
+                           "'restore.test/%%'")[-1]["closed_at"] is None  # fmt: skip
+    given_up = found("a source that was given up")
+    assert "<textarea" in client.get(given_up).text
+    assert send(client, f"{given_up}/close", why="given up").headers["location"].endswith("said=closed")
+
+
 # -- holds -------------------------------------------------------------------------------------------------
 
 

@@ -53,16 +53,18 @@ def close(
 ) -> int:
     """Close a finding that nothing else will close. Most close by themselves once a later check passes.
 
-    What is found again is opened again.
+    What is found again is opened again. A finding of a restore test is closed by a later test that passes,
+    and by hand only once its source or region is no longer in config/.
 
     Example:
 
         tidewatch findings close ledger.not_anchored/cn-west --by "Li Wei" --reason "region given up"
     """
-    from tidewatch.evidence.findings import close_finding
+    from tidewatch.core.settings import load_settings
+    from tidewatch.evidence.by_hand import close_by_hand
 
     with warehouse() as conn:
-        closed = close_finding(conn, key, by=by, why=reason, now=utc_now())
+        closed = close_by_hand(conn, load_settings(), key, by=by, why=reason, now=utc_now())
     if closed is None:
         raise NotFound(
             f"There is no open finding {key!r}",

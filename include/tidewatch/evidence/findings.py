@@ -101,26 +101,35 @@ def close_finding(conn: Connection, key: str, *, by: str, why: str, now: datetim
     """
     moment = require_utc(now)
     with transaction(conn):
-        lock_head(conn, f"The finding {key!r} could not be closed")
-        known = execute(conn, "evidence/finding_open", {"key": _writable(key)}).fetchone()
+        known = held_open(conn, key)
         if known is None:
             return None
-        closed_at = max(moment, known["opened_at"])  # clocks of several machines differ
+        closed_at = max(moment, known.opened_at)  # clocks of several machines differ
         body = checked_body(
             FindingClosed.KIND,
             {
-                "key": known["key"],
-                "finding": known["kind"],
-                "opened_seq": known["opened_seq"],
-                "times_seen": known["times_seen"],
+                "key": known.key,
+                "finding": known.kind,
+                "opened_seq": known.opened_seq,
+                "times_seen": known.times_seen,
                 "closed_by": _writable(by),
                 "why": _writable(why),
                 "closed_at": closed_at,
             },
         )
-        record = append(conn, kind=FindingClosed.KIND, subject=known["subject"], body=body, now=moment)
-        values = {"finding_id": known["finding_id"], "now": closed_at, "seq": record.seq}
+        record = append(conn, kind=FindingClosed.KIND, subject=known.subject, body=body, now=moment)
+        values = {"finding_id": known.finding_id, "now": closed_at, "seq": record.seq}
         return _one(conn, "finding_close", {**values, "by": body["closed_by"], "why": body["why"]})
+
+
+def held_open(conn: Connection, key: str) -> Finding | None:
+    """The open finding of this key; until the caller's transaction ends nobody else opens or closes one.
+
+    Raises LedgerBusy.
+    """
+    lock_head(conn, f"The finding {key!r} could not be closed")
+    row = execute(conn, "evidence/finding_open", {"key": _writable(key)}).fetchone()
+    return None if row is None else _finding(row)
 
 
 def open_findings(conn: Connection, *, kind: str | None = None) -> list[Finding]:

@@ -11,7 +11,8 @@ from tidewatch.console.forms import Needs, SignedForm
 from tidewatch.console.page import Address, Pages
 from tidewatch.console.routes.common import PageNumber, Text, one_page, or_none, see
 from tidewatch.core.database import Connection, execute
-from tidewatch.evidence.findings import close_finding
+from tidewatch.core.errors import TidewatchError
+from tidewatch.evidence.by_hand import ProofNeeded, close_by_hand, needs_proof
 
 Reader = Annotated[Person, Depends(Needs("findings.read"))]
 Closer = Annotated[Person, Depends(Needs("findings.close"))]
@@ -46,7 +47,7 @@ def router(desk: Desk, page: Pages) -> APIRouter:
     def finding(request: Request, person: Reader, finding_id: int) -> Response:
         with desk.look() as conn:
             row = _finding(conn, finding_id)
-        return page(request, "finding.html.j2", finding=row, why="", missing=False)
+        return _page(desk, page, request, row)
 
     @routes.post("/findings/{finding_id}/close")
     def close(request: Request, person: Closer, form: SignedForm, finding_id: int) -> Response:
@@ -54,14 +55,45 @@ def router(desk: Desk, page: Pages) -> APIRouter:
         with desk.connect() as conn:
             row = _finding(conn, finding_id)
             if not why:
-                return page(request, "finding.html.j2", 422, finding=row, why=why, missing=True)
-            # The key may be open again as another finding: close only the one that was on the page.
-            done = row["closed_at"] is None and close_finding(
-                conn, row["key"], by=person.name, why=why, now=desk.now()
-            )
+                return _page(desk, page, request, row, missing=True)
+            try:
+                done = close_by_hand(
+                    conn,
+                    desk.settings,
+                    row["key"],
+                    finding_id=finding_id,
+                    by=person.name,
+                    why=why,
+                    now=desk.now(),
+                )
+            except ProofNeeded as error:
+                return _page(desk, page, request, row, why=why, error=error)
         return see(Address(request).url("findings", finding_id, said="closed" if done else "was_closed"))
 
     return routes
+
+
+def _page(
+    desk: Desk,
+    page: Pages,
+    request: Request,
+    row: dict[str, Any],
+    *,
+    why: str = "",
+    missing: bool = False,
+    error: TidewatchError | None = None,
+) -> Response:
+    about = {name: row[name] for name in ("kind", "source", "region")}
+    return page(
+        request,
+        "finding.html.j2",
+        422 if missing else 409 if error else 200,
+        finding=row,
+        proof=row["closed_at"] is None and needs_proof(desk.settings, **about),
+        why=why,
+        missing=missing,
+        error=error,
+    )
 
 
 def _finding(conn: Connection, finding_id: int) -> dict[str, Any]:
