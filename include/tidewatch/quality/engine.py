@@ -23,6 +23,9 @@ from tidewatch.quality.plain import short, text
 # GX keeps "the current context" of the process in one global: two runs at once would see each other's.
 _ONE_AT_A_TIME = threading.Lock()
 _POSITION = "tidewatch_position"
+_SENTENCES: dict[str, str] = {}
+"""What GX made of an expectation, by its type and arguments: wording costs as much as judging does."""
+_SENTENCES_KEPT = 2000
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,8 @@ def run(name: str, rules: BatchGate, batch: Batch, columns: tuple[str, ...], run
         gx = import_gx()
         present = {i: e for i, e in enumerate(rules.expectations) if not absent_columns(e, columns)}
         context = _context(gx)
-        suite = context.suites.add(gx.ExpectationSuite(name=name))
-        for position, expectation in present.items():
-            suite.add_expectation(_build(gx, name, position, expectation))
+        expectations = [_build(name, position, expectation) for position, expectation in present.items()]
+        suite = context.suites.add(gx.ExpectationSuite(name=name, expectations=expectations))
         result = _validate(gx, context, name, suite, batch, run_time, show_values=rules.show_values)
         by_position = {r.expectation_config.meta[_POSITION]: r for r in result.results}
         findings = [
@@ -97,7 +99,7 @@ def _context(gx: Any) -> Any:
     return gx.get_context(mode="ephemeral", project_config=config)
 
 
-def _build(gx: Any, name: str, position: int, expectation: Expectation) -> Any:
+def _build(name: str, position: int, expectation: Expectation) -> Any:
     from great_expectations.compatibility.pydantic import ValidationError
     from great_expectations.expectations.registry import get_expectation_impl
     from great_expectations.expectations.row_conditions import Column
@@ -231,14 +233,22 @@ def _arguments_text(expectation: Expectation) -> str:
 
 def _sentence(result: Any, expectation: Expectation) -> str:
     """GX's own wording of the expectation, its parameters put in as plain text."""
+    key = repr((expectation.type, expectation.arguments, expectation.where))
+    if key not in _SENTENCES:
+        if len(_SENTENCES) >= _SENTENCES_KEPT:
+            _SENTENCES.clear()
+        _SENTENCES[key] = _worded(result.expectation_config) or _arguments_text(expectation)
+    return _SENTENCES[key]
+
+
+def _worded(config: Any) -> str | None:
     from great_expectations.render.renderer.inline_renderer import InlineRenderer
 
-    rendered = InlineRenderer(render_object=result.expectation_config).get_rendered_content()
-    for block in rendered:
+    for block in InlineRenderer(render_object=config).get_rendered_content():
         value = block.to_json_dict().get("value") or {}
         if value.get("template"):
             return short(_filled(str(value["template"]).removesuffix("."), value.get("params") or {}))
-    return _arguments_text(expectation)
+    return None
 
 
 def _filled(template: str, params: dict[str, Any]) -> str:
