@@ -121,6 +121,7 @@ def test_a_restored_copy_that_is_not_the_same_fails_by_the_name_of_what_differs(
             conn.execute("update shop.orders set total = 0.01 where id = 5")
             conn.execute("select setval('shop.tickets', 76)")
             conn.execute("revoke select on shop.orders from drill_reader")
+            conn.execute("alter role drill_reader createdb")
         return loaded
 
     monkeypatch.setattr(trial, "load", tampered)
@@ -129,13 +130,14 @@ def test_a_restored_copy_that_is_not_the_same_fails_by_the_name_of_what_differs(
     with shop.ctx.connect() as conn:
         [row] = results.of_run(conn, "run-wrong")
     wrong = {c["name"]: c for c in row.checks if not c["ok"]}
-    assert set(wrong) == {"tables", "sequences", "grants", "replay"}
+    assert set(wrong) == {"tables", "sequences", "grants", "roles", "replay"}
     assert wrong["tables"]["where"] == "table shop.lines" and wrong["tables"]["differences"] == 2
     assert wrong["tables"]["expected"].startswith("900 rows") and wrong["tables"]["found"].startswith(
         "899 rows"
     )
     assert (wrong["sequences"]["where"], wrong["sequences"]["found"]) == ("sequence shop.tickets", "76")
     assert wrong["grants"]["where"] == "table shop.orders"
+    assert "drill_reader" in wrong["roles"]["where"]
     assert wrong["replay"]["where"] == "statement days"
     assert outcome.problem is not None and outcome.problem.startswith(
         "tables at table shop.lines: expected 900 rows"

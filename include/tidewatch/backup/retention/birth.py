@@ -10,7 +10,7 @@ from datetime import datetime
 
 from tidewatch.backup.context import BackupContext
 from tidewatch.backup.prove import Task, in_parallel
-from tidewatch.backup.retention.facts import facts_of
+from tidewatch.backup.retention.facts import facts_of, former
 from tidewatch.backup.retention.locking import Extended, Wanted, extend
 from tidewatch.backup.retention.plan import Known, plan
 from tidewatch.core.database import Connection, execute
@@ -31,7 +31,8 @@ def keep_as(
     others = [f.known for f in facts_of(conn, row.source, regions)]
     this = Known(row.backup_id, "sealed", row.snapshot_at)
     now = max(ctx.now(), row.snapshot_at)  # a clock may be set back
-    decided = plan([*others, this], ctx.retention.policy(row.source), (), now, ())
+    rules = ctx.retention.policy(row.source)
+    decided = plan([*others, this], rules, (), now, (), former(conn, row.source))
     mine = next(d for d in decided if d.backup.backup_id == row.backup_id)
     return mine.generations, mine.until
 

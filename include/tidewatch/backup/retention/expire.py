@@ -16,7 +16,7 @@ from tidewatch.backup import records
 from tidewatch.backup.context import BackupContext
 from tidewatch.backup.lock import backup_lock_number, source_lock
 from tidewatch.backup.prove import Task, in_parallel
-from tidewatch.backup.retention.facts import Facts, facts_of, holds
+from tidewatch.backup.retention.facts import Facts, facts_of, former, holds
 from tidewatch.backup.retention.locking import Extended, Wanted, extend, note
 from tidewatch.backup.retention.plan import LEEWAY, Decision, plan
 from tidewatch.core.database import Connection, execute
@@ -92,7 +92,8 @@ def _decide(ctx: BackupContext, conn: Connection, source: str, now: datetime) ->
     regions = [r.name for r in ctx.regions]
     facts = {f.known.backup_id: f for f in facts_of(conn, source, regions)}
     policy = policy_of(ctx, source)
-    decisions = plan((f.known for f in facts.values()), policy, holds(conn, source=source), now, regions)
+    here, held = (f.known for f in facts.values()), holds(conn, source=source)
+    decisions = plan(here, policy, held, now, regions, former(conn, source))
     return [(d, facts[d.backup.backup_id]) for d in decisions]
 
 

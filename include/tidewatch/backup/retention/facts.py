@@ -40,6 +40,11 @@ def facts_of(conn: Connection, source: str, regions: Collection[str]) -> list[Fa
     ]
 
 
+def former(conn: Connection, source: str) -> list[Known]:
+    """Backups of the source that were removed, the oldest first."""
+    return [Known(**row) for row in execute(conn, "retention/former", {"source": source})]
+
+
 def holds(conn: Connection, *, source: str | None = None, lifted: bool = False) -> list[Hold]:
     """Legal holds in force, the oldest first; with `lifted` also those that were."""
     return [Hold(**row) for row in execute(conn, "retention/holds", {"source": source, "all": lifted})]

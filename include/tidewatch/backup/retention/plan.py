@@ -2,7 +2,7 @@
 
 The first good backup of a local day, ISO week, month or year is the one that is kept for it. So it is known
 when a backup is made which generations it belongs to, and its objects can be locked for as long; a suspect or
-failed one leaves the place to the next good one. A backup is kept while
+failed one leaves the place to the next good one, one whose days are over does not. A backup is kept while
 
 - a generation needs it: it is of one of the newest so many periods that have one, or not yet so many days old
 - it is the newest good one of its source, or the newest verified one in some region
@@ -13,7 +13,7 @@ failed one leaves the place to the next good one. A backup is kept while
 Dropping is final: under one policy, what was dropped is never wanted again.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
@@ -103,17 +103,24 @@ def plan(
     holds: Collection[Hold],
     now: datetime,
     regions: Collection[str],
+    former: Iterable[Known] = (),
 ) -> list[Decision]:
     """One decision for each backup of one source, the oldest snapshot first. `holds` are those of the source;
-    `regions` the configured ones."""
+    `regions` the configured ones; `former` backups were removed already: they have been the first of a day,
+    week, month or year all the same."""
     ordered = sorted(backups, key=lambda b: (b.snapshot_at, b.backup_id))
     good = [b for b in ordered if b.status in GOOD]
     cases = {b.backup_id: _Case() for b in ordered}
     refused: dict[str, list[str]] = {b.backup_id: [] for b in good}
     days = [(b, local_day(b.snapshot_at, policy.zone)) for b in good]
+    newest_first = sorted(former, key=lambda b: (b.snapshot_at, b.backup_id), reverse=True)
+    gone = [(b, local_day(b.snapshot_at, policy.zone)) for b in newest_first if b.status in GOOD]
     for generation, keep in policy.keep.items():
-        if keep != 0:
-            _generation(cases, refused, days, generation, keep, policy, now)
+        if isinstance(keep, Days):
+            spent = _spent(gone, generation, keep, policy, now)
+            _generation(cases, refused, days, generation, keep, policy, now, spent)
+        elif keep != 0:
+            _generation(cases, refused, days, generation, keep, policy, now, {})
     _last_ones(cases, ordered, good, regions)
     for b in ordered:
         case = cases[b.backup_id]
@@ -125,6 +132,22 @@ def plan(
     return [_decision(b, cases[b.backup_id], refused.get(b.backup_id, []), policy, now) for b in ordered]
 
 
+def _spent(
+    gone: Sequence[tuple[Known, date]],
+    generation: Generation,
+    keep: Days,
+    policy: RetentionPolicy,
+    now: datetime,
+) -> dict[int, Known]:
+    """Periods whose first backup was kept for its days and removed: a later one does not start anew. `gone`
+    has the newest first."""
+    return {
+        index_of(generation, day): b
+        for b, day in gone
+        if now >= begins(day + timedelta(days=keep.days), policy.zone)
+    }
+
+
 def _generation(
     cases: dict[str, _Case],
     refused: dict[str, list[str]],
@@ -133,12 +156,19 @@ def _generation(
     keep: int | Days,
     policy: RetentionPolicy,
     now: datetime,
+    spent: Mapping[int, Known],
 ) -> None:
     keepers: dict[int, tuple[Known, date]] = {}
     for b, day in days:
-        first, _ = keepers.setdefault(index_of(generation, day), (b, day))
+        index = index_of(generation, day)
+        if (had := spent.get(index)) is not None and had.snapshot_at <= b.snapshot_at:
+            refused[b.backup_id].append(
+                f"{generation}: {had.backup_id} was the one of {name_of(generation, index)}"
+            )
+            continue
+        first, _ = keepers.setdefault(index, (b, day))
         if first is not b:
-            period = name_of(generation, index_of(generation, day))
+            period = name_of(generation, index)
             refused[b.backup_id].append(f"{generation}: {first.backup_id} is the one of {period}")
     newest_first = sorted(keepers, reverse=True)
     this = index_of(generation, local_day(now, policy.zone))
@@ -155,8 +185,8 @@ def _generation(
             wanted, why = rank < keep, f"{name}, {rank + 1} of {keep}"
         if not wanted:
             newer = "1 newer one is there" if keep == 1 else f"{keep} newer ones are there"
-            spent = f"{keep.days} days are over" if isinstance(keep, Days) else newer
-            refused[b.backup_id].append(f"{name}: {spent}")
+            over = f"{keep.days} days are over" if isinstance(keep, Days) else newer
+            refused[b.backup_id].append(f"{name}: {over}")
             continue
         case = cases[b.backup_id]
         case.reasons.append(why)
