@@ -499,13 +499,13 @@ def test_no_cell_of_a_csv_file_begins_a_formula(november_2026: tuple[History, Ma
                 assert field.isprintable()
 
 
-@given(st.one_of(st.text(max_size=40), st.text("=+-@＝＋－＠\t\r \u3000a1", max_size=6)))  # noqa: RUF001
+@given(st.one_of(st.text(max_size=40), st.text("=+-@＝＋－＠\t\r \u3000a1", max_size=6)))
 def test_whatever_a_cell_says_it_is_no_formula_and_has_no_control_characters(text: str) -> None:
     from tidewatch.evidence.report.tables import _field
 
     field = str(_field(text))
     assert not field.startswith(("=", "+", "-", "@", "\t", "\r"))
-    assert not field.lstrip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠"))  # noqa: RUF001
+    assert not field.lstrip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠"))
     assert all(c.isprintable() or c == "\u3000" for c in field)
 
 

@@ -15,7 +15,7 @@ from tidewatch.evidence.report.document import (
     ReportFile,
 )
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")  # noqa: RUF001
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 """What may begin a formula; Excel in Chinese and Japanese takes the wide ones too (OWASP, CSV Injection)."""
 _BOM = "\ufeff"
 """Spreadsheets take a CSV file for UTF-8 when it begins so."""
