@@ -764,6 +764,75 @@ class ReportMade(Body):
     covered_days: Count
 
 
+class LabelsImported(Body):
+    """Labels of a file or of a corpus were taken into the store: counts, never texts."""
+
+    KIND: ClassVar[str] = "labels.imported"
+
+    origin: Name
+    """`file:<SHA-256>`, or `package:<name>==<version>`."""
+    source: Name
+    mapping: Name
+    """Its name in config/labels.yaml."""
+    mapping_sha256: Digest
+    rows: Count
+    accepted: Count
+    known: Count
+    refused: dict[Name, Count]
+    """Rows by reason."""
+    labels: dict[Name, Count]
+    """Accepted rows by label."""
+    imported_by: Name
+    imported_at: Utc
+
+
+class DeletedPost(Part):
+    """What is left of a deleted post. `post_key` is the SHA-256 of its identity."""
+
+    post_key: Digest
+    text_sha256: Digest
+    labels: Count
+
+
+class LabelsDeleted(Body):
+    """Posts were deleted from the label store with their texts and all their labels."""
+
+    KIND: ClassVar[str] = "labels.deleted"
+
+    posts: list[DeletedPost]
+    """At most 2,000; more are told by further records."""
+    labels: Count
+    deleted_by: Name
+    reason: FreeText
+    deleted_at: Utc
+
+
+class LabelsExported(Body):
+    """Texts and labels were written into a file for somebody."""
+
+    KIND: ClassVar[str] = "labels.exported"
+
+    exported_by: Name
+    rows: Count
+    file_sha256: Digest
+    exported_at: Utc
+
+
+class LabelsFrozen(Body):
+    """A version of the labels was frozen for training."""
+
+    KIND: ClassVar[str] = "labels.frozen"
+
+    digest: Digest
+    up_to: Count
+    """The last label in it."""
+    rows: Count
+    labels: dict[Name, Count]
+    """Rows by label."""
+    annotators: Count
+    frozen_at: Utc
+
+
 SCHEMAS: Mapping[str, type[Body]] = {
     model.KIND: model
     for model in (
@@ -800,6 +869,10 @@ SCHEMAS: Mapping[str, type[Body]] = {
         UserChanged,
         ConsoleActed,
         ReportMade,
+        LabelsImported,
+        LabelsDeleted,
+        LabelsExported,
+        LabelsFrozen,
     )
 }
 
