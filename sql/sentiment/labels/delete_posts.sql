@@ -1,0 +1,1 @@
+delete from sentiment.posts where post_id = any (%(ids)s)

@@ -1,0 +1,1 @@
+select text_sha256 from sentiment.posts where post_key = %(post_key)s

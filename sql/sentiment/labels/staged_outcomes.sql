@@ -1,0 +1,1 @@
+select number, outcome from pg_temp.staged_labels order by number
