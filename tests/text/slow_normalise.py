@@ -27,10 +27,15 @@ _REPEATED = re.compile(r"([^0-9 ])\1{3,}")
 
 def slow_normalise(text: str, *, emoticons: bool = True) -> str:
     text = _tidy("".join(_character(ord(c)) for c in text))
-    text = _tidy(_replace(_ADDRESS, text, lambda found: MENTION if found[0] == "@" else URL))
+    text = _tidy(_replace(_ADDRESS, text, _mark))
     if not emoticons:
         text = _tidy(_replace(_EMOTICON, text, lambda found: " "))
+        text = _tidy(_replace(_ADDRESS, text, _mark))
     return text.strip(" ")
+
+
+def _mark(found: str) -> str:
+    return MENTION if found[0] == "@" else URL
 
 
 def _replace(pattern: re.Pattern[str], text: str, mark: Callable[[str], str]) -> str:

@@ -60,6 +60,7 @@ def test_emoticons_go_where_asked_for(text: str, wanted: str) -> None:
 @given(TEXTS, st.booleans())
 @example("@a^_^", False)
 @example(":)http://a", False)
+@example("T_T@name", False)
 def test_the_compiled_rules_are_the_written_ones_and_twice_is_once(text: str, emoticons: bool) -> None:
     once = normalise(text, emoticons=emoticons)
     assert once == slow_normalise(text, emoticons=emoticons)

@@ -31,6 +31,7 @@ def fold(
     length = _replace(out, length, flags)
     if not emoticons:
         length = _remove(out, length, flags)
+        length = _replace(out, length, flags)  # T_T@name: an address of mail no longer, but a mention
     if length > 0 and out[length - 1] == 32:
         length -= 1
     return length
@@ -190,7 +191,7 @@ def _emoticon(out: np.ndarray, at: int, length: int, previous: int, flags: np.nd
         return at + 1
     if point == 91:  # [泪]
         after = at + 1
-        while after < length and after - at <= _EMOTICON_LENGTH:
+        while after < length and after - at <= _EMOTICON_LENGTH + 1:
             if out[after] == 93:
                 return after + 1 if after > at + 1 else at
             if out[after] == 91 or out[after] == 32:
