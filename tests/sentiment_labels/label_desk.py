@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tidewatch.core.database import Connection
+from tidewatch.evidence.ledger import Record, head, records
 from tidewatch.sentiment.labels.posts import Label, Post
 from tidewatch.sentiment.labels.store import Given, Outcome, append_labels
 
@@ -14,9 +15,11 @@ SHA = "0123456789abcdef" * 4
 class Desk:
     """`desk.give("li.wei", "好", "positive")` appends one label a minute after the one before."""
 
-    def __init__(self, conn: Connection) -> None:
-        self.conn = conn
+    def __init__(self, conn: Connection, dsn: str) -> None:
+        self.conn, self.dsn = conn, dsn
         self.now = NOW
+        self._ledger_before = head(conn).seq
+        conn.commit()
 
     def later(self) -> datetime:
         self.now += timedelta(minutes=1)
@@ -38,6 +41,10 @@ class Desk:
 
     def count(self, table: str) -> int:
         return int(self.rows(f"select count(*) as n from {table}")[0]["n"])
+
+    def records(self, kind: str) -> list[Record]:
+        """What this test has put into the ledger."""
+        return list(records(self.conn, since_seq=self._ledger_before + 1, kind=kind))
 
     def votes(self) -> set[tuple[str, str, str]]:
         """(annotator, text, label) of what counts now."""

@@ -18,7 +18,8 @@ Outcome = Literal["accepted", "known", "repeated", "deleted", "text_differs", "t
 AskedFor = Literal["second", "conflict", "model_differs", "uncertain", "correction"]
 
 WRITERS = lock_number("tidewatch.sentiment.labels")
-_RESERVED = ("seed:", "model:")
+RESERVED = ("seed:", "model:")
+"""So begin the names of corpora and models: no person and no file may use them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,9 @@ def record_label(
     if last is not None:  # a clock that went back must not make the older word the one that counts
         moment = max(moment, last["labelled_at"] + timedelta(microseconds=1))
     more = {"label": label, "blind": blind, "asked_for": asked_for, "labelled_at": moment}
-    added = execute(conn, "sentiment/labels/add_label", {**values, **more, "now": require_utc(now)}).fetchone()
+    added = execute(
+        conn, "sentiment/labels/add_label", {**values, **more, "now": require_utc(now)}
+    ).fetchone()
     assert added is not None  # noqa: S101 - an insert returns its row
     return Recorded(added["label_id"], post_key, label, annotator, moment, new=True)
 
@@ -181,12 +184,12 @@ def add_post(conn: Connection, post: Post, *, now: datetime) -> None:
 def require_person(annotator: str) -> None:
     """Raises ConfigError where `annotator` cannot be the name of a person."""
     problem = name_problem(annotator) or (
-        "begins like the name of a corpus or a model" if annotator.startswith(_RESERVED) else None
+        "begins like the name of a corpus or a model" if annotator.startswith(RESERVED) else None
     )
     if problem is not None:
         raise ConfigError(
             "Who gave a label is not known",
-            expected="a name of 1 to 200 characters that does not begin with " + " or ".join(_RESERVED),
+            expected="a name of 1 to 200 characters that does not begin with " + " or ".join(RESERVED),
             found=f"a name that {problem}",
             do="sign in, or name the annotator",
         )
