@@ -12,6 +12,7 @@ from tidewatch.core.errors import ConfigError, IntegrityError, NotFound, Unsuppo
 from tidewatch.core.regions import Region
 from tidewatch.core.signing import SigningKey
 from tidewatch.restore.choose import choose
+from tidewatch.restore.context import RestoreContext
 from tidewatch.restore.plan import Request, make_plan
 from tidewatch.vault.layout import BackupPath, new_backup_id, region_key
 from tidewatch.vault.manifest import sign
@@ -147,9 +148,7 @@ def test_of_several_regions_the_one_with_the_newest_backup_is_asked_first(shop: 
     ghosts = Ghosts(shop, "ghost_g")
     ghosts.put("sealed", minute=1)
     newer = ghosts.put("sealed", minute=2, region=shop.rig.regions[2])
-    settings = shop.rig.settings.model_copy(update={"config_dir": tmp_path, "home": tmp_path})
-    (tmp_path / "restore.yaml").write_text(f"scratch: ['directory:{tmp_path}/*']\n")
-    ctx = replace(shop.ctx, settings=settings)
+    ctx = _anywhere_below(shop, tmp_path)
     plan = make_plan(ctx, Request("ghost_g", f"directory:{tmp_path}/x"))
     assert plan.chosen.backup_id == newer
     assert [r.name for r in plan.order] == ["cn-south", "cn-east", "cn-north"]
@@ -157,3 +156,46 @@ def test_of_several_regions_the_one_with_the_newest_backup_is_asked_first(shop: 
     assert (named.chosen.backup_id, len(named.order)) == (ghosts.ids[0], 1)
     with pytest.raises(NotFound, match="no region cn-west"):
         make_plan(ctx, Request("ghost_g", f"directory:{tmp_path}/x", region="cn-west"))
+
+
+def test_the_newest_good_one_is_taken_wherever_it_lies_although_a_newer_attempt_lies_elsewhere(
+    shop: Shop, tmp_path: Any
+) -> None:
+    _, north, south = shop.rig.regions
+    ctx, base = _anywhere_below(shop, tmp_path), Ghosts(shop, "ghost_h").model.started_at
+
+    # The manifest of the newest one is none in the first region.
+    ghosts = Ghosts(shop, "ghost_h")
+    ghosts.put("sealed", minute=1)
+    newest = ghosts.put("sealed", minute=2, key=SigningKey.generate())
+    assert newest == ghosts.put("sealed", minute=2, region=north)
+    plan = make_plan(ctx, Request("ghost_h", f"directory:{tmp_path}/x"))
+    assert (plan.chosen.backup_id, plan.order[0]) == (newest, north)
+    assert any(r.startswith(f"cn-east: {newest} was passed over: A signature was") for r in plan.remarks)
+
+    # The newest attempt, in one region only, is suspect; or too young for the time that was asked for.
+    ghosts = Ghosts(shop, "ghost_i")
+    ghosts.put("sealed", minute=1)
+    good = ghosts.put("degraded", minute=2, region=south)
+    ghosts.put("suspect", minute=3)
+    assert make_plan(ctx, Request("ghost_i", f"directory:{tmp_path}/x")).chosen.backup_id == good
+    ghosts.put("sealed", minute=5)
+    early = Request("ghost_i", f"directory:{tmp_path}/x", at=base + timedelta(minutes=4))
+    assert make_plan(ctx, early).chosen.backup_id == good
+
+
+def test_what_a_newer_tidewatch_wrote_in_one_region_is_no_reason_to_take_an_older_one_of_another(
+    shop: Shop, tmp_path: Any
+) -> None:
+    ghosts = Ghosts(shop, "ghost_j")
+    ghosts.put("sealed", minute=1, region=shop.rig.regions[1])
+    ghosts.put("sealed", minute=2, version=2)
+    with pytest.raises(UnsupportedVersion, match="format version 2"):
+        make_plan(_anywhere_below(shop, tmp_path), Request("ghost_j", f"directory:{tmp_path}/x"))
+
+
+def _anywhere_below(shop: Shop, place: Any) -> RestoreContext:
+    """The shop's context, where a restore may write to every directory below `place`."""
+    settings = shop.rig.settings.model_copy(update={"config_dir": place, "home": place})
+    (place / "restore.yaml").write_text(f"scratch: ['directory:{place}/*']\n")
+    return replace(shop.ctx, settings=settings)

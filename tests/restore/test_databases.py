@@ -327,6 +327,13 @@ def test_killed_while_the_names_change_the_database_is_still_there_under_its_nam
             assert names == {target.name, target.temporary}
 
 
+def test_a_template_of_the_server_is_not_replaced(world: World) -> None:
+    for name in ("template0", "template1"):
+        with pytest.raises(ConfigError, match=f"The database {name} is a template"):
+            world.load(world.server.dsn(name))
+    assert {"template0", "template1"} <= databases(world.server)
+
+
 def test_names_that_would_be_cut_or_removed_are_refused_and_long_ones_do_not_meet(
     pg_server: LocalPostgres,
 ) -> None:

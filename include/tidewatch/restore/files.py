@@ -66,9 +66,16 @@ def objects_of(manifest: Manifest, entries: Iterable[FileEntry]) -> set[str]:
 
 
 def unpack(
-    ctx: RestoreContext, chosen: Chosen, fetched: Fetched, directory: Path, *, prefixes: Sequence[str] = ()
+    ctx: RestoreContext,
+    chosen: Chosen,
+    fetched: Fetched,
+    directory: Path,
+    *,
+    prefixes: Sequence[str] = (),
+    aside: Path | None = None,
 ) -> Unpacked:
-    """Rebuild the tree, or what is at or below `prefixes`, as `directory`, which is absent or empty.
+    """Rebuild the tree, or what is at or below `prefixes`, as `directory`, which is absent or empty. With
+    `aside` it may have content, which gets that name when the tree is complete.
 
     It is built beside and appears in one step; what a killed run left beside is replaced. Raises ConfigError
     (not empty, cannot be written), Busy, IntegrityError, NotFound; `directory` is as it was then.
@@ -76,7 +83,7 @@ def unpack(
     began = time.monotonic()
     entries = list(selected(chosen.manifest, prefixes))
     work = _Tree(ctx, chosen.manifest, fetched, ctx.identities_for(chosen.manifest), entries)
-    with _appearing(directory) as beside, work.into(beside):
+    with _appearing(directory, aside) as beside, work.into(beside):
         work.make()
     return Unpacked(
         len(entries),
@@ -85,12 +92,14 @@ def unpack(
     )
 
 
-def unseal(ctx: RestoreContext, chosen: Chosen, fetched: Fetched, directory: Path) -> Unpacked:
+def unseal(
+    ctx: RestoreContext, chosen: Chosen, fetched: Fetched, directory: Path, *, aside: Path | None = None
+) -> Unpacked:
     """The objects of a database's backup, opened: `dump.pgc` for pg_restore and `roles.sql` for psql. As
     `unpack` otherwise."""
     began, size, decrypting = time.monotonic(), 0, 0.0
     identities = ctx.identities_for(chosen.manifest)
-    with _appearing(directory) as beside:
+    with _appearing(directory, aside) as beside:
         for found in fetched.objects.values():
             path = beside / found.entry.name.removesuffix(".zst.age")
             before = time.thread_time()
@@ -103,15 +112,16 @@ def unseal(ctx: RestoreContext, chosen: Chosen, fetched: Fetched, directory: Pat
 
 
 @contextlib.contextmanager
-def _appearing(directory: Path) -> Iterator[Path]:
-    """A new directory beside `directory`, which takes its place in one step when all went well."""
-    require_empty(directory)
+def _appearing(directory: Path, aside: Path | None) -> Iterator[Path]:
+    """A new directory beside `directory`, which takes its place when all went well."""
+    if aside is None or not _has_content(directory):
+        require_empty(directory)
     try:
         with _alone(directory.with_name(f".{directory.name}.restoring"), directory) as beside:
             try:
                 yield beside
                 beside.chmod(0o755)
-                beside.rename(directory)
+                _take_place(beside, directory, aside)
             except BaseException:
                 remove_tree(beside)
                 raise
@@ -180,13 +190,20 @@ def require_empty(directory: Path) -> None:
         )
 
 
-def put_aside(directory: Path, stamp: str) -> Path | None:
-    """Rename a directory that has content; its new place, None when there is nothing to keep."""
-    if not directory.is_dir() or next(iter(directory.iterdir()), None) is None:
-        return None
-    kept = directory.with_name(f"{directory.name}.before-{stamp}")
-    directory.rename(kept)
-    return kept
+def _take_place(beside: Path, directory: Path, aside: Path | None) -> None:
+    if aside is None or not _has_content(directory):
+        beside.rename(directory)
+        return
+    directory.rename(aside)
+    try:
+        beside.rename(directory)
+    except OSError:
+        aside.rename(directory)
+        raise
+
+
+def _has_content(directory: Path) -> bool:
+    return directory.is_dir() and next(iter(directory.iterdir()), None) is not None
 
 
 def remove_tree(root: Path) -> None:

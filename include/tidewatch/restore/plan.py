@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from tidewatch.core.errors import ConfigError, NotFound, TidewatchError
+from tidewatch.core.errors import ConfigError, NotFound, TidewatchError, UnsupportedVersion
 from tidewatch.core.objectstore import ObjectStore
 from tidewatch.core.progress import human_bytes
 from tidewatch.core.regions import Region
@@ -19,6 +19,7 @@ from tidewatch.restore.choose import GOOD, Chosen, candidates, choose, folders
 from tidewatch.restore.context import RestoreContext
 from tidewatch.restore.files import objects_of, require_empty, selected
 from tidewatch.restore.target_database import Target, require_fit, require_room
+from tidewatch.vault.layout import started_at
 from tidewatch.vault.manifest import ObjectEntry
 
 _SPOOL = 1 << 28
@@ -109,6 +110,7 @@ def make_plan(ctx: RestoreContext, request: Request) -> Plan:
         request, chosen, order, where, allowed, objects, len(entries), work_dir, tuple(dict.fromkeys(remarks))
     )
     _require_apart(plan)
+    _require_lasting(where, ctx.settings.home)
     _require_disks(plan, sum(e.size for e in entries))
     if not request.dry_run:
         require_confirmed(where, allowed, request.confirm)
@@ -119,47 +121,57 @@ def make_plan(ctx: RestoreContext, request: Request) -> Plan:
 
 
 def _choose(ctx: RestoreContext, request: Request) -> tuple[Chosen, tuple[Region, ...], list[str]]:
-    """From the region that was named, or from the one with the newest backup that works."""
+    """From the region that was named, or the newest good one that any region gives."""
     if request.region is not None:
         region = ctx.region(request.region)
         found = choose(ctx, request.source, region=region, at=request.at, backup_id=request.backup_id)
         return found, (region,), []
     regions = candidates(ctx, request.source, ctx.regions)
     with ThreadPoolExecutor(len(regions), thread_name_prefix="regions") as pool:
-        newest = list(pool.map(lambda r: _newest(r, request.source), regions))
+        newest = list(pool.map(lambda r: _newest(r, request.source, request.at), regions))
     remarks: list[str] = []
     errors: list[TidewatchError] = []
     answered: list[tuple[str, Region]] = []
-    silent: list[Region] = []
     for region, told in zip(regions, newest, strict=True):
         if isinstance(told, TidewatchError):
             _tell(ctx, remarks, region, told)
             errors.append(told)
-            silent.append(region)
         else:
             answered.append((told, region))
     # Of regions that hold the same the first one in the configuration.
     answered.sort(key=lambda pair: pair[0], reverse=True)
-    for number, (_, region) in enumerate(answered):
+    best: Chosen | None = None
+    for there, region in answered:
+        if best is not None and (request.backup_id is not None or there <= best.backup_id):
+            break  # nothing newer lies there, nor in those that follow
         try:
             found = choose(ctx, request.source, region=region, at=request.at, backup_id=request.backup_id)
+        except UnsupportedVersion:
+            raise  # nothing older, of another region, in its place
         except TidewatchError as error:
             _tell(ctx, remarks, region, error)
             errors.append(error)
             continue
-        others = [r for n, (_, r) in enumerate(answered) if n != number]
-        return found, (region, *others, *silent), remarks
-    # What a region that answered says tells more than that another one is down.
-    raise next((e for e in errors if not e.retryable), errors[0])
+        if best is None:
+            best = found
+            continue
+        older, best = sorted((found, best), key=lambda c: c.manifest.snapshot_at)
+        remarks += [f"{older.region.name}: {r}" for r in older.remarks if r not in best.remarks]
+    if best is None:
+        # What a region that answered says tells more than that another one is down.
+        raise next((e for e in errors if not e.retryable), errors[0])
+    order = {r.name: r for r in (best.region, *(r for _, r in answered), *regions)}
+    return best, tuple(order.values()), remarks
 
 
-def _newest(region: Region, source: str) -> str | TidewatchError:
+def _newest(region: Region, source: str, at: datetime | None) -> str | TidewatchError:
+    """The newest attempt there that began until `at` and has a manifest, whatever became of it."""
     try:
         found = folders(region, source)
     except TidewatchError as error:
         return error
     # Ids of one source sort by time.
-    return found[-1].backup_id if found else ""
+    return next((f.backup_id for f in reversed(found) if at is None or started_at(f.backup_id) <= at), "")
 
 
 def _tell(ctx: RestoreContext, remarks: list[str], region: Region, error: TidewatchError) -> None:
@@ -256,6 +268,19 @@ def _require_apart(plan: Plan) -> None:
             found=f"the work directory {work}",
             do="choose another target, or another --work-dir",
         )
+
+
+def _require_lasting(where: Where, home: Path) -> None:
+    """Restore tests and restores clear their own places of all that is not theirs."""
+    for name in ("scratch", "restore"):
+        place = Path(os.path.realpath(home / name))
+        if where.kind == "directory" and (where.path == place or place in where.path.parents):
+            raise ConfigError(
+                f"The target {where.path} would not last",
+                expected="a directory of your own",
+                found=f"one in {place}, from where restores and restore tests remove what they find",
+                do=f"choose another target, such as {home / 'restored' / where.name}",
+            )
 
 
 def _require_disks(plan: Plan, file_bytes: int) -> None:

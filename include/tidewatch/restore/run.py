@@ -14,8 +14,11 @@ from tidewatch.restore import bucket, database, files
 from tidewatch.restore.context import RestoreContext
 from tidewatch.restore.fetch import Fetched, fetch
 from tidewatch.restore.plan import Plan, Request, dsn_of, forget, make_plan, store_of
+from tidewatch.vault.filenames import encode_name
 
 __all__ = ["Done", "Request", "make_plan", "restore"]
+
+_LONGEST = 400
 
 
 @dataclass(frozen=True)
@@ -87,17 +90,14 @@ def _rebuild(ctx: RestoreContext, plan: Plan, fetched: Fetched) -> tuple[dict[st
         roles = (f"roles made on the target's server: {', '.join(loaded.roles)}",) if loaded.roles else ()
         return loaded.seconds, (*loaded.remarks, *roles)
     if where.kind == "directory":
-        kept = files.put_aside(where.path, f"{ctx.now():%Y%m%d%H%M%S}") if plan.permission.replace else None
-        try:
-            if chosen.manifest.files is None:
-                made = files.unseal(ctx, chosen, fetched, where.path)
-            else:
-                made = files.unpack(ctx, chosen, fetched, where.path, prefixes=request.paths)
-        except BaseException:
-            if kept is not None:
-                kept.rename(where.path)
-            raise
-        return made.seconds, (f"what was {where.path} before is now {kept}",) if kept is not None else ()
+        stamp = f"{ctx.now():%Y%m%d%H%M%S}"
+        aside = where.path.with_name(f"{where.path.name}.before-{stamp}") if plan.permission.replace else None
+        if chosen.manifest.files is None:
+            made = files.unseal(ctx, chosen, fetched, where.path, aside=aside)
+        else:
+            made = files.unpack(ctx, chosen, fetched, where.path, prefixes=request.paths, aside=aside)
+        kept = aside is not None and aside.exists()
+        return made.seconds, (f"what was {where.path} before is now {aside}",) if kept else ()
     tree = plan.work_dir / "tree"
     files.remove_tree(tree)
     made = files.unpack(ctx, chosen, fetched, tree, prefixes=request.paths)
@@ -127,10 +127,11 @@ def _body(
             "snapshot_at": chosen.manifest.snapshot_at,
             "standing": chosen.standing,
             "regions": fetched.regions,
-            "target": plan.where.text,
+            "target": _short(plan.where.text),
             "scratch": plan.permission.scratch,
             "tables": list(request.tables),
-            "paths": list(request.paths),
+            # As the manifest spells them: a name on a disk may be no text.
+            "paths": [encode_name(p).text for p in request.paths],
             "run": run,
             "restored_by": request.by,
             "started_at": started_at,
@@ -143,6 +144,11 @@ def _body(
             "remarks": list(remarks),
         }
     )
+
+
+def _short(target: str) -> str:
+    """As much as a name in the ledger holds. A path may be longer, and what was done is recorded."""
+    return target if len(target) <= _LONGEST else f"{target[: _LONGEST - 1]}…"
 
 
 def _record(ctx: RestoreContext, plan: Plan, body: schemas.RestoreDone) -> tuple[int | None, str | None]:

@@ -83,8 +83,15 @@ def look(target: Target) -> Server:
     with _admin(target) as conn:
         facts = execute(conn, "vault/server_facts").fetchone() or {}
         found = conn.execute(
-            "select datallowconn from pg_database where datname = %s", (target.name,)
+            "select datistemplate from pg_database where datname = %s", (target.name,)
         ).fetchone()
+    if found is not None and found["datistemplate"]:
+        raise ConfigError(
+            f"The database {target.name} is a template",
+            expected="a database that no other one is made from",
+            found="a database whose content every new one of the server would get",
+            do="choose another name",
+        )
     content: tuple[str, ...] = ()
     if found is not None:
         with _session(target.dsn) as conn:
