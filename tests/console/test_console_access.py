@@ -308,6 +308,19 @@ def test_after_signing_in_nobody_is_led_elsewhere(house: House, back: str, leads
 # -- users -------------------------------------------------------------------------------------------------
 
 
+def test_an_address_that_is_none_is_no_defect(house: House) -> None:
+    assert house.client().get("/sign-in", params={"back": "//["}).status_code == 200
+    answer = sign_in(house.client(), "the.auditor", PASSWORD, back="http://[")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+
+
+def test_no_answer_leads_to_the_host_that_a_request_names(house: House) -> None:
+    client = house.client("engineer")
+    for address in ("/evidence/", "/backups/", "/holds/new/", "/nowhere/"):
+        answer = client.get(address, headers={"host": "elsewhere.example"})
+        assert answer.status_code == 404 and "elsewhere" not in str(answer.headers)
+
+
 def test_a_password_is_kept_as_a_salted_hash_of_the_recommended_cost(own_house: House) -> None:
     with connect(own_house.dsn, application_name="tests") as conn:
         users.add_user(conn, "li.wei", PASSWORD, ["auditor"], by="tests", now=own_house.clock())

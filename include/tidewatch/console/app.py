@@ -23,7 +23,8 @@ _KNOWN_STATUS = {400, 401, 403, 404, 405, 411, 413, 415, 422}
 
 def create_app(desk: Desk, door: Door) -> FastAPI:
     """The console. It opens no connection before the first request."""
-    app = FastAPI(title="Tidewatch", docs_url=None, redoc_url=None, openapi_url=None)
+    # No redirects to addresses without a slash: they would name whatever host the request named.
+    app = FastAPI(title="Tidewatch", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     page = Pages(desk, door)
     app.add_middleware(Guard, door=door)
     for module in (backups, restores, findings, holds, evidence, quality):

@@ -83,7 +83,10 @@ def _sign_in(desk: Desk, request: Request, name: str, password: str) -> str | No
 
 def _local(back: str) -> str:
     """A path of this console to return to; "" for everything that could lead elsewhere."""
-    parts = urlsplit(back)
+    try:
+        parts = urlsplit(back)
+    except ValueError:  # such as //[
+        return ""
     plain = back.isascii() and back.isprintable() and "\\" not in back and len(back) <= 2000
     if not plain or parts.scheme or parts.netloc or not back.startswith("/") or back.startswith("//"):
         return ""
