@@ -42,20 +42,30 @@ comment on table sentiment.labels is 'Every label that was ever given, append-on
 comment on column sentiment.labels.origin is
     'file:<SHA-256> of an import, the package and version of a corpus, or the page';
 
--- What each annotator says of each text now: the newest word. Two different ones of the same moment are none.
-create view sentiment.votes as
+-- What each annotator says of each text: the newest word, of labels up to one (null: of all). Two different ones of
+-- the same moment are none.
+create function sentiment.votes_up_to(last_label bigint)
+    returns table (text_sha256 text, annotator text, label text, source text, blind boolean, asked_for text,
+                   labelled_at timestamptz)
+    language sql
+    stable
+as $$
 with newest as (
     select p.text_sha256, l.annotator, l.label, l.source, l.blind, l.asked_for, l.labelled_at,
            rank() over (partition by p.text_sha256, l.annotator order by l.labelled_at desc) as age
     from sentiment.labels l
     join sentiment.posts p using (post_id)
+    where last_label is null or l.label_id <= last_label
 )
-select text_sha256, annotator,
-       case when min(label) = max(label) then min(label) else 'contradictory' end as label,
-       min(source) as source, bool_and(blind) as blind, min(asked_for) as asked_for, max(labelled_at) as labelled_at
-from newest
-where age = 1
-group by text_sha256, annotator;
+select n.text_sha256, n.annotator,
+       case when min(n.label) = max(n.label) then min(n.label) else 'contradictory' end,
+       min(n.source), bool_and(n.blind), min(n.asked_for), max(n.labelled_at)
+from newest n
+where n.age = 1
+group by n.text_sha256, n.annotator
+$$;
+
+create view sentiment.votes as select * from sentiment.votes_up_to(null);
 comment on view sentiment.votes is 'One row for each text and annotator: the newest label';
 
 -- Files and corpora that were read: the same one again adds nothing.
