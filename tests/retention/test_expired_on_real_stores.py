@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from tidewatch.backup.lock import backup_lock, source_lock
 from tidewatch.backup.retention.expire import extend_locks, mark, preview
 from tidewatch.backup.retention.holds import place
 from tidewatch.backup.retention.remove import Removed, remove
-from tidewatch.core.errors import Busy, IntegrityError, NotFound, RegionError
+from tidewatch.core.errors import Busy, ConfigError, IntegrityError, NotFound, RegionError
 from tidewatch.core.objectstore import ObjectStore
 from tidewatch.core.regions import Region
 from tidewatch.local.s3 import LocalRegion
@@ -256,3 +257,31 @@ def test_a_suspect_that_was_removed_is_not_decided_on_any_more(rig: HistoryRig) 
         decide(rig.ctx, suspect, accept=True, by="li.wei", reason="late")
     _remove(rig)
     _whole(rig, first)
+
+
+def test_a_region_that_was_taken_out_of_the_configuration_is_done_when_it_comes_back(rig: HistoryRig) -> None:
+    old = rig.made(5, "a")
+    (rig.media / "a").unlink()
+    rig.made(1, "b")
+    rig.made(0, "c")
+    everywhere = rig.regions
+    south = everywhere[2]
+    rig.regions = everywhere[:2]
+    assert mark(rig.ctx, "media").expired == (old,)
+    assert [r.finished for r in _remove(rig)] == [1, 1]
+    assert len(rig.keys_in(south, old)) == 2
+    rig.regions = everywhere
+    assert remove(rig.ctx, south).finished == 1 and rig.keys_in(south, old) == []
+
+
+def test_a_clock_that_is_ahead_ends_no_backup(rig: HistoryRig) -> None:
+    rig.policy = {"default": {"daily": {"days": 35}, "timezone": "UTC"}}
+    old = rig.made(5, "a")
+    rig.made(0, "b")
+    rig.clock.ahead = timedelta(days=365)
+    assert [d.backup.backup_id for d in preview(rig.ctx, "media") if not d.keep] == [old]
+    for act in (mark, extend_locks):
+        with pytest.raises(ConfigError, match="clock of this machine is ahead"):
+            act(rig.ctx, "media")
+    rig.clock.ahead = timedelta()
+    assert mark(rig.ctx, "media").expired == () and rig.get(old).expired_at is None

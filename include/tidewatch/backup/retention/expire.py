@@ -27,6 +27,7 @@ from tidewatch.vault.manifest import RunRef
 
 _ROLLING = timedelta(days=7)
 """How far the lock of something kept without a date is extended, where `lock_days` is less."""
+_CLOCK = timedelta(hours=1)
 _AT_MOST = 500
 """Backups marked in one transaction; the rest follows."""
 
@@ -103,9 +104,10 @@ def _decide(ctx: BackupContext, conn: Connection, source: str, now: datetime) ->
 def extend_locks(ctx: BackupContext, source: str) -> Kept:
     """Have every object of a kept backup locked for as long as it is needed, as far as can be said now: after
     a backup was accepted late, a policy was changed, or days went by without a backup. Idempotent. Never
-    raises for what a region does."""
+    raises for what a region does; ConfigError as `mark` does: nobody shortens a lock."""
     now = ctx.now()
     with closing(ctx.connect()) as conn:
+        _require_clock(conn, now)
         keep = [d for d, _ in _decide(ctx, conn, source, now) if d.keep]
         done = Kept(source, len(keep))
         needs = [(d.backup.backup_id, *_needed(ctx, d, now)) for d in keep if d.until or d.open_end]
@@ -173,10 +175,12 @@ def _note(ctx: BackupContext, conn: Connection, source: str, each: Extended, don
 def mark(ctx: BackupContext, source: str, run: RunRef | None = None) -> Marked:
     """Mark what is not wanted any more as expired. Idempotent.
 
-    Raises Busy while a backup of the source is being made, ConfigError without config/retention.yaml.
+    Raises Busy while a backup of the source is being made, ConfigError without config/retention.yaml, or
+    when this machine's clock is ahead: what is marked is over for good.
     """
     expired: list[str] = []
     with source_lock(ctx, source) as conn:
+        _require_clock(conn, ctx.now())
         while True:
             execute(conn, "retention/guard_holds")
             now = ctx.now()
@@ -184,7 +188,7 @@ def mark(ctx: BackupContext, source: str, run: RunRef | None = None) -> Marked:
             drop = [(d, f) for d, f in decided if not d.keep]
             free = [(d, f) for d, f in drop if _is_free(conn, d.backup.backup_id)]
             for decision, _ in free[:_AT_MOST]:
-                _mark(ctx, conn, decision, now)
+                _mark(conn, decision, now)
             _tell(ctx, conn, source, free[:_AT_MOST], run, now)
             conn.commit()
             expired += [d.backup.backup_id for d, _ in free[:_AT_MOST]]
@@ -195,13 +199,24 @@ def mark(ctx: BackupContext, source: str, run: RunRef | None = None) -> Marked:
     return Marked(source, tuple(expired), len(decided) - len(drop), left)
 
 
+def _require_clock(conn: Connection, now: datetime) -> None:
+    there: datetime = execute(conn, "retention/database_clock").fetchone()["now"]  # type: ignore[index]
+    if now - there > _CLOCK:
+        raise ConfigError(
+            "The clock of this machine is ahead of that of the warehouse: nothing is locked or expires by it",
+            expected="clocks that agree, or one here that is less than an hour ahead",
+            found=f"{now:%Y-%m-%d %H:%M}Z here, {there:%Y-%m-%d %H:%M}Z there",
+            do="set the clocks (`tidewatch doctor` shows them), and run it again",
+        )
+
+
 def _is_free(conn: Connection, backup_id: str) -> bool:
     row = execute(conn, "retention/at_work", {"number": backup_lock_number(backup_id)}).fetchone()
     return bool(row and row["free"])
 
 
-def _mark(ctx: BackupContext, conn: Connection, decision: Decision, now: datetime) -> None:
-    values = {"backup_id": decision.backup.backup_id, "now": now, "regions": [r.name for r in ctx.regions]}
+def _mark(conn: Connection, decision: Decision, now: datetime) -> None:
+    values = {"backup_id": decision.backup.backup_id, "now": now}
     execute(conn, "retention/mark_expired", values)
     execute(conn, "retention/to_remove", values)
 

@@ -1,0 +1,2 @@
+-- What time it is there.
+select clock_timestamp() as now
