@@ -833,6 +833,35 @@ class LabelsFrozen(Body):
     frozen_at: Utc
 
 
+class ModelRegistered(Body):
+    """A version of the model was registered: which bytes, trained on which frozen labels."""
+
+    KIND: ClassVar[str] = "model.registered"
+
+    model: Name
+    version: Annotated[int, Field(ge=1)]
+    model_sha256: Digest
+    dataset_sha256: Digest
+    compared_with: Annotated[int, Field(ge=1)] | None
+    """The champion that it was measured against."""
+    run: dict[str, str] | None
+    by: Name
+
+
+class ModelPromoted(Body):
+    """Another version of the model is the champion from now on."""
+
+    KIND: ClassVar[str] = "model.promoted"
+
+    model: Name
+    act: Literal["promoted", "rolled_back"]
+    version: Annotated[int, Field(ge=1)]
+    model_sha256: Digest
+    before: Annotated[int, Field(ge=1)] | None
+    by: Name
+    why: Annotated[FreeText, Field(min_length=1)]
+
+
 SCHEMAS: Mapping[str, type[Body]] = {
     model.KIND: model
     for model in (
@@ -873,6 +902,8 @@ SCHEMAS: Mapping[str, type[Body]] = {
         LabelsDeleted,
         LabelsExported,
         LabelsFrozen,
+        ModelRegistered,
+        ModelPromoted,
     )
 }
 

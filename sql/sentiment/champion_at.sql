@@ -1,0 +1,3 @@
+select c.place, c.version, c.since, c.below, c.by, c.why, c.ledger_seq, m.model_sha256
+from sentiment.champions c join sentiment.models m using (version)
+where c.place = %(place)s

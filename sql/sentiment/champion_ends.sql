@@ -1,0 +1,1 @@
+update sentiment.champions set until = greatest(since, %(now)s) where until is null

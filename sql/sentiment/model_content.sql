@@ -1,0 +1,1 @@
+select content from sentiment.models where version = %(version)s
