@@ -1,5 +1,13 @@
 -- What every annotator says now, of labels up to one; in an order that does not depend on when they came.
+-- The sample: texts that were given to a second person by lot, without the labels that were asked for because
+-- people or the model differed.
+with words as (
+    select text_sha256, annotator, label, source, asked_for
+    from sentiment.votes_up_to(%(up_to)s)
+)
 select text_sha256, annotator, label, source
-from sentiment.votes_up_to(%(up_to)s)
-where (not %(blind_only)s or blind)
+from words
+where not %(sample_only)s
+   or (coalesce(asked_for, '') not in ('conflict', 'model_differs') and source <> 'seed'
+       and text_sha256 in (select text_sha256 from words where asked_for = 'second'))
 order by text_sha256, annotator

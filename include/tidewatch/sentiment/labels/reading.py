@@ -67,9 +67,18 @@ class _Refused(Exception):
 class Reader:
     """Turns rows into `Given`, whose numbers count what was taken; `rows[number]` is the row in the file."""
 
-    def __init__(self, file: LabelsFile, mapping: Columns, annotator: str | None, now: datetime) -> None:
+    def __init__(
+        self,
+        file: LabelsFile,
+        mapping: Columns,
+        annotator: str | None,
+        now: datetime,
+        *,
+        corpus: bool = False,
+    ) -> None:
         self._mapping, self._annotator, self._now = mapping, annotator, require_utc(now)
         self._meanings = file.meanings(mapping)
+        self._reserved: tuple[str, ...] = () if corpus else RESERVED
         self._longest = file.limits.text_chars
         self._zone = ZoneInfo(mapping.timezone) if mapping.timezone else None
         self.rows: list[int] = []
@@ -136,7 +145,7 @@ class Reader:
         name = (_text(own) or "").strip() or self._annotator or self._mapping.annotator or ""
         if (problem := name_problem(name)) is not None:
             raise _Refused("annotator", f"it {problem}")
-        if name.startswith(RESERVED):
+        if name.startswith(self._reserved):
             raise _Refused("annotator", "it begins like the name of a corpus or a model")
         return name
 

@@ -169,8 +169,8 @@ def add_post(conn: Connection, post: Post, *, now: datetime) -> None:
             found="a record of its deletion",
             do="leave it; what is deleted does not come back",
         )
-    execute(conn, "sentiment/labels/add_text", values)
-    execute(conn, "sentiment/labels/add_post", values)
+    for step in ("offer_text", "offer_post"):
+        execute(conn, f"sentiment/labels/{step}", values)
     row = execute(conn, "sentiment/labels/post_text", values).fetchone()
     if row is None or row["text_sha256"] != post.text_sha256:
         raise ConfigError(

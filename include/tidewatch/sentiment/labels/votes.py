@@ -40,10 +40,13 @@ class Current:
         return grid
 
 
-def current(conn: Connection, *, up_to: int | None = None, blind_only: bool = False) -> Current:
-    """What every annotator says now, or said when `up_to` was the newest label. `blind_only`: only labels of
-    people who saw no other one."""
-    rows = execute(conn, "sentiment/labels/votes", {"up_to": up_to, "blind_only": blind_only}).fetchall()
+def current(conn: Connection, *, up_to: int | None = None, sample_only: bool = False) -> Current:
+    """What every annotator says now, or said when `up_to` was the newest label.
+
+    `sample_only`: the texts that a second person labelled blind because they were drawn for it, without the
+    labels that were asked for because people or the model differed.
+    """
+    rows = execute(conn, "sentiment/labels/votes", {"up_to": up_to, "sample_only": sample_only}).fetchall()
     kept = [r for r in rows if r["label"] in _CODE]
     texts = tuple(dict.fromkeys(r["text_sha256"] for r in kept))
     annotators = tuple(sorted({r["annotator"] for r in kept}))
@@ -69,9 +72,11 @@ def current(conn: Connection, *, up_to: int | None = None, blind_only: bool = Fa
 
 
 def agreement(
-    conn: Connection, *, seed: int, draws: int = 2000, blind_only: bool = False, up_to: int | None = None
+    conn: Connection, *, seed: int, draws: int = 2000, sample_only: bool = False, up_to: int | None = None
 ) -> Agreement:
-    """How far the annotators of the store agree. `blind_only` leaves the labels of those who saw another's
-    opinion out, and is the one to judge by: posts that people asked about are the difficult ones."""
-    now = current(conn, up_to=up_to, blind_only=blind_only)
+    """How far the annotators of the store agree.
+
+    `sample_only` is what to judge by: other texts have two labels because they are difficult.
+    """
+    now = current(conn, up_to=up_to, sample_only=sample_only)
     return measure(now.grid(), now.annotators, classes=len(LABELS), seed=seed, draws=draws)
