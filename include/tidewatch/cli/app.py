@@ -35,6 +35,7 @@ from tidewatch.cli import (
     findings,
     holds,
     keys,
+    labels,
     ledger,
     orphans,
     region,
@@ -69,6 +70,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(console.app, name="console")
 app.add_typer(database.app, name="db")
 app.add_typer(restores.app, name="restores")
+app.add_typer(labels.app, name="labels")
 app.command(short_help="Bring back a backup, or part of it.")(restore.restore)
 app.command(short_help="Is everything as it should be?")(doctor.doctor)
 

@@ -22,7 +22,7 @@ from tidewatch.sentiment.labels.store import WRITERS, AskedFor, require_person
 
 @dataclass(frozen=True)
 class Item:
-    """A post to label. Hand `asked_for` to `record_label`; it tells something, so show it to nobody before."""
+    """A post to label. `asked_for` goes to `record_label`; it tells something: show it to nobody before."""
 
     post_key: str
     text: str = field(repr=False)
@@ -135,7 +135,7 @@ def forget(conn: Connection, *, before: datetime) -> int:
 def _mixed(
     second: list[dict[str, Any]], rest: list[dict[str, Any]], settings: Queue, annotator: str
 ) -> list[dict[str, Any]]:
-    """Both lists in one. Where a second label stands cannot be guessed; the same state gives the same list."""
+    """Both lists in one. Where a second label stands cannot be guessed, but depends on nothing else."""
     first = [r[0]["text_sha256"] for r in (second, rest) if r]
     chance = random.Random(digest([settings.seed, annotator, first]))  # noqa: S311 - no secret
     second, rest, mixed = list(second), list(rest), []

@@ -142,6 +142,13 @@ def freeze(conn: Connection, *, now: datetime, reliability: Reliability | None =
     return frozen
 
 
+def reliabilities(conn: Connection, reliability: Reliability | None = None) -> tuple[Annotator, ...]:
+    """How far each annotator is believed now, by name."""
+    settings = reliability or Reliability()
+    words = current(conn)
+    return _annotators(words, fit(words.votes, correct=settings.correct, wrong=settings.wrong))
+
+
 def _build(words: Current, posts: list[dict[str, Any]], reliability: Reliability, up_to: int) -> TrainingSet:
     import pyarrow as pa
 
