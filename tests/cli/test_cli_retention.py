@@ -1,8 +1,12 @@
 """`tidewatch retention` and `tidewatch holds`, as somebody types them."""
 
+import pytest
 import yaml
 from backup_rig import run_sql
 from cli_desk import Desk
+
+from tidewatch.cli.common import moment
+from tidewatch.core.errors import ConfigError
 
 
 def _policy(desk: Desk, **rules: object) -> None:
@@ -67,3 +71,11 @@ def test_what_would_go_is_shown_with_its_reasons_held_and_removed_when_somebody_
     assert desk("retention", "plan", "--json").json == [
         {**second, "locked_until": desk("retention", "plan", "--json").json[0]["locked_until"]}
     ]
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-01-01T00:00", "0001-01-01T00:00+23:59", "9999-12-31T23:59-12:00", "x"]
+)
+def test_a_time_that_is_none_anywhere_is_told(text: str) -> None:
+    with pytest.raises(ConfigError, match="The time cannot be read"):
+        moment(text)

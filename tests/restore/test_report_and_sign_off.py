@@ -154,7 +154,8 @@ def test_nobody_s_silence_is_a_yes_and_a_late_signature_counts(shop: Shop, quick
     with pytest.raises(NotFound, match="no report of run late"):
         sign(shop.ctx, "late", decision="signed", by="li.na", via="cli", now=now)
     report = make_report(shop.ctx, run("late"), PICTURES, started_by="li.na")
-    for wrong in ({"decision": "signed", "by": None}, {"decision": "unsigned", "by": "li.na"}):
+    unseen = [{"decision": "signed", "by": by} for by in (None, " ", "\u200b", "\udcff", "x" * 201)]
+    for wrong in (*unseen, {"decision": "unsigned", "by": "li.na"}):
         with pytest.raises(ConfigError, match="nobody's silence"):
             sign(shop.ctx, "late", via="cli", now=now, **wrong)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="note"):
@@ -237,6 +238,12 @@ def test_nobody_goes_on_with_the_run_of_somebody_else_and_signs_it(
     run_test(shop.ctx, latest, run("theirs"), shop.targets)
     with pytest.raises(ConfigError, match=r"was started by wang\.wei"):
         make_report(shop.ctx, run("theirs"), PICTURES, started_by="li.na")
+
+
+@pytest.mark.parametrize("run_id", ["", " ", "two\nlines", "\u200b", "x" * 251, "\udcff"])
+def test_a_run_that_could_not_be_reported_is_not_begun(shop: Shop, run_id: str) -> None:
+    with pytest.raises(ConfigError, match="cannot have this id"):
+        plan(shop.ctx, run_id, PICTURES, older=True)
 
 
 @pytest.mark.parametrize("name", ["ＷＡＮＧ．ｗｅｉ", "wang.wei\u200b", "wang. wei"])

@@ -171,8 +171,9 @@ def test_a_hold_needs_a_person_a_reason_and_something_to_hold(rig: HistoryRig) -
         place(rig.ctx, source="nothing", **BY)
     with pytest.raises(NotFound):
         place(rig.ctx, source="media", backup_id="media-20260101T000000Z-00000000", **BY)
-    with pytest.raises(ConfigError, match="`holder` is missing"):
-        place(rig.ctx, source="media", **{**BY, "holder": " "})
+    for nobody in (" ", "\u200b", "\udcff", "x" * 201):
+        with pytest.raises(ConfigError, match="`holder` is missing"):
+            place(rig.ctx, source="media", **{**BY, "holder": nobody})
     with pytest.raises(ConfigError, match="span is empty"):
         place(rig.ctx, source="media", span_from=noon(1), span_until=noon(2), **BY)
     with pytest.raises(NotFound, match="There is no hold"):

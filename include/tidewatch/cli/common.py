@@ -61,7 +61,7 @@ def moment(text: str | None) -> datetime | None:
         return None
     try:
         return require_utc(datetime.fromisoformat(text))
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ConfigError(
             "The time cannot be read",
             expected="a time with its zone, such as 2027-01-01T00:00+08:00 or 2027-01-01T00:00Z",

@@ -10,3 +10,13 @@ def plain(text: str) -> str:
 def is_plain(character: str) -> bool:
     """Whether a character shows as itself and does nothing else."""
     return character.isprintable() or character == "\N{IDEOGRAPHIC SPACE}"
+
+
+def shows(text: str) -> bool:
+    """Whether there is something to see in it, and all of it can be written down. A name or a reason that
+    nobody sees is none, and bytes that are no text are none either."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return any(c.isprintable() and not c.isspace() for c in text)

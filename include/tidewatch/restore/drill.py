@@ -13,7 +13,8 @@ from typing import Any
 
 from tidewatch.core.canonical import sha256_hex
 from tidewatch.core.database import Connection, execute, try_lock, unlock
-from tidewatch.core.errors import Busy
+from tidewatch.core.errors import Busy, ConfigError
+from tidewatch.core.plain import is_plain, shows
 from tidewatch.core.sources import Source
 from tidewatch.evidence.findings import open_findings
 from tidewatch.restore import results
@@ -28,6 +29,8 @@ from tidewatch.vault.catalogue import GOOD
 from tidewatch.vault.manifest import RunRef
 
 _DIED = "its process ended without a word"
+_LONGEST_RUN = 250
+"""As in Airflow."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,9 @@ def plan(ctx: RestoreContext, run_id: str, selection: Selection, *, older: bool)
 
     Which older one follows from the run's id, so that a run can be repeated; one that did not pass is taken
     again until it does. A source without a good backup has no test: the gate says so. What killed tests left
-    is ended first.
+    is ended first. Raises ConfigError for an id that could not be recorded when the tests are over.
     """
+    _require_run_id(run_id)
     for name in end_leftovers(ctx.settings):
         ctx.progress(f"what the killed test {name} had left is removed")
     with contextlib.closing(ctx.connect()) as conn:
@@ -70,6 +74,16 @@ def plan(ctx: RestoreContext, run_id: str, selection: Selection, *, older: bool)
             planned += _of_pair(source, region, backups[source], run_id, failed, older=older)
         conn.commit()
     return planned
+
+
+def _require_run_id(run_id: str) -> None:
+    if not (shows(run_id) and len(run_id) <= _LONGEST_RUN and all(map(is_plain, run_id))):
+        raise ConfigError(
+            "A run of restore tests cannot have this id",
+            expected=f"1 to {_LONGEST_RUN} characters that can be seen, in one line",
+            found=f"{run_id!r:.80} of {len(run_id)} characters",
+            do="choose another one, or leave it out",
+        )
 
 
 def _good(conn: Connection, source: str, at: datetime) -> list[dict[str, Any]]:

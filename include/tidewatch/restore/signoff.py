@@ -13,6 +13,7 @@ from typing import Any, Literal
 from tidewatch.core.clock import require_utc
 from tidewatch.core.database import Connection, execute
 from tidewatch.core.errors import ConfigError, NotFound, TidewatchError
+from tidewatch.core.plain import shows
 from tidewatch.core.signing import SigningKey
 from tidewatch.evidence import ledger
 from tidewatch.evidence.anchoring import Anchored, anchor
@@ -24,7 +25,7 @@ from tidewatch.restore.targets import load_targets
 
 Decision = Literal["signed", "refused", "unsigned"]
 Via = Literal["airflow", "console", "cli", "timeout"]
-_LONGEST_NOTE = 2000
+_LONGEST_NAME, _LONGEST_NOTE = 200, 2000
 
 
 class SignOffRefused(TidewatchError):
@@ -133,14 +134,16 @@ def _recorded(
 
 
 def _require_complete(decision: Decision, by: str | None, note: str) -> None:
-    if (decision == "unsigned") != (by is None) or (by is not None and not by.strip()):
+    named = by is not None and len(by) <= _LONGEST_NAME and shows(by)
+    if (decision == "unsigned") != (by is None) or (by is not None and not named):
         raise ConfigError(
             "A sign-off needs the name of a person, and nobody's silence is a name",
-            expected="a name with `signed` and `refused`, none with `unsigned`",
-            found=f"{decision} by {by!r}",
+            expected=f"a name of at most {_LONGEST_NAME} characters that can be seen with `signed` and "
+            "`refused`, none with `unsigned`",
+            found=f"{decision} by {by!r:.80}",
             do="say who signs",
         )
-    if len(note) > _LONGEST_NOTE or (decision == "refused" and not note.strip()):
+    if len(note) > _LONGEST_NOTE or (decision == "refused" and not shows(note)):
         raise ConfigError(
             "The note of a sign-off cannot be used",
             expected=f"at most {_LONGEST_NOTE} characters; a refusal says why",

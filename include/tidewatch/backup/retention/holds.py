@@ -15,6 +15,7 @@ from tidewatch.backup.retention.protect import Protection, protect
 from tidewatch.core.clock import require_utc
 from tidewatch.core.database import Connection, execute
 from tidewatch.core.errors import ConfigError, IntegrityError, NotFound
+from tidewatch.core.plain import shows
 from tidewatch.evidence import ledger, schemas
 from tidewatch.vault import catalogue
 
@@ -127,10 +128,10 @@ def lift(ctx: BackupContext, hold_id: str, *, by: str, reason: str) -> Placed:
 
 def _given(name: str, value: str, longest: int = 200) -> str:
     value = value.strip()
-    if not value or len(value) > longest:
+    if not shows(value) or len(value) > longest:
         raise ConfigError(
             f"Of a legal hold, `{name}` is missing or too long",
-            expected=f"1 to {longest} characters",
+            expected=f"1 to {longest} characters that can be seen",
             found=f"{len(value)}",
             do="say whose hold it is, why, and who places or lifts it",
         )
