@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import warnings
 import zipfile
@@ -12,9 +14,11 @@ from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from audit_desk import (
+    SOURCE,
     Answer,
     as_zip,
     chained,
@@ -31,6 +35,7 @@ from hypothesis import strategies as st
 from ledger_tools import NOW, add, forge, triggers_off
 
 from tidewatch.core.canonical import canonical_bytes, sha256_hex
+from tidewatch.core.clock import iso
 from tidewatch.core.database import connect, migrate
 from tidewatch.core.errors import ConfigError
 from tidewatch.core.regions import Region
@@ -301,6 +306,24 @@ def test_a_cut_end_is_found_by_the_heads_in_the_regions(case: Case, kept: int) -
     result = case.check()
     assert codes(result) - {"foreign_signature"} == {"truncated"}
     assert result["problems"][-1]["text"].count("the end was cut off") == 1
+
+
+def test_heads_of_the_days_after_an_export_was_given_do_not_make_it_a_cut_one(case: Case) -> None:
+    at = NOW + timedelta(days=9)
+    put_anchor(case.east, Head(12, "c" * 64), NEXT, at + timedelta(days=1))
+    [problem] = case.check()["problems"]
+    assert problem["code"] == "truncated"
+    assert f"or it was exported before {iso(at + timedelta(days=1))}" in problem["text"]
+    on_that_day = ("--received", at.astimezone(ZoneInfo("Asia/Shanghai")).isoformat())
+    result = case.check(*on_that_day)
+    assert result["exit_code"] == 0 and "after you were given the export" in " ".join(result["notes"])
+    # What was signed before that moment counts, and so does a fork.
+    put_anchor(case.north, Head(12, "d" * 64), NEXT, at + timedelta(days=2))
+    assert codes(case.check(*on_that_day)) == {"fork"}
+    put_anchor(case.north, Head(11, "d" * 64), NEXT, at)
+    assert codes(case.check(*on_that_day)) == {"fork", "truncated"}
+    for wrong in ("2026-11-22T16:00:00", "yesterday", "0001-01-01T00:00:00+14:00"):
+        assert case.run("--received", wrong).code == 2
 
 
 def test_cut_after_the_last_anchor_is_beyond_what_regions_can_tell_and_said_to_be(case: Case) -> None:
@@ -760,6 +783,23 @@ def test_a_region_that_breaks_off_is_something_that_was_not_checked(
         result = check(case.export, case.key, arguments=("--region", "s3://b/p", "--endpoint", endpoint))
         server.shutdown()
     assert result["exit_code"] == 3
+
+
+def test_an_answer_that_nobody_reads_is_none(case: Case) -> None:
+    command = [
+        sys.executable,
+        str(SOURCE),
+        str(case.export),
+        "--key",
+        str(case.key),
+        "--region",
+        str(case.east),
+    ]
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (2, b"")
 
 
 def test_it_imports_nothing_of_ours() -> None:
