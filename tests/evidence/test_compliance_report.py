@@ -372,6 +372,20 @@ def test_what_a_person_put_beside_the_files_of_a_version_stays(history: History)
     assert (place / "signed-by-hand.pdf").read_bytes() == b"a scan"
 
 
+def test_a_version_that_somebody_altered_is_put_aside_and_not_repaired_over(history: History) -> None:
+    history.configure("ops")
+    history.backup("ops", date(2026, 11, 30))
+    place = make(history.ctx, "2026-11").directory
+    (place / "signed-by-hand.pdf").write_bytes(b"a scan")
+    for altered in ("more", "less"):
+        (place / "backups.csv").write_text(altered)
+        made = make(history.ctx, "2026-11")
+        assert not made.new and {p.name: p.read_bytes() for p in place.iterdir()} == made.files
+    first, second = (place.with_name(f"v1.other-{n}") for n in (1, 2))
+    assert [(p / "backups.csv").read_text() for p in (first, second)] == ["more", "less"]
+    assert (first / "signed-by-hand.pdf").read_bytes() == b"a scan"
+
+
 def test_two_at_once_do_not_make_two_versions(history: History) -> None:
     history.configure("ops")
     history.backup("ops", date(2026, 11, 30))

@@ -191,11 +191,11 @@ def _newest_or_new(ctx: ReportContext, period: Period, facts: Document, now: dat
         if newest and newest["facts_sha256"] == digest:
             files = _render(facts, digest, newest["version"], newest["replaces_facts_sha256"])
             if _digests(files) == newest["files"]:
-                place = _keep(ctx, period.month, newest["version"], files)
+                place = _keep(ctx, period.month, newest["version"], files, recorded=True)
                 return Made(period.month, newest["version"], False, place, files, facts, digest, opened)
         number, before = (newest["version"] + 1, newest["facts_sha256"]) if newest else (1, None)
         files = _render(facts, digest, number, before)
-        place = _keep(ctx, period.month, number, files)
+        place = _keep(ctx, period.month, number, files, recorded=False)
         body = ReportMade(
             month=period.month,
             timezone=period.timezone,
@@ -218,9 +218,9 @@ def _render(facts: Document, digest: str, number: int, replaces: str | None) -> 
     return render(ReportDocument(edition=edition, facts_sha256=digest, facts=facts))
 
 
-def _keep(ctx: ReportContext, month: str, number: int, files: dict[str, bytes]) -> Path:
+def _keep(ctx: ReportContext, month: str, number: int, files: dict[str, bytes], *, recorded: bool) -> Path:
     place = store.directory(ctx.settings.home, month, number)
-    store.keep(place, files)
+    store.keep(place, files, recorded=recorded)
     return place
 
 

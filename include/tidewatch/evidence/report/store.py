@@ -4,6 +4,7 @@ A version that the ledger tells of is never written again. Beside the backups of
 its copies: `<prefix>-reports/compliance/<month>/v<n>/<file>`, written once and locked.
 """
 
+import itertools
 import os
 import shutil
 from collections.abc import Mapping
@@ -30,13 +31,21 @@ def sums(files: Mapping[str, bytes]) -> bytes:
     return "".join(f"{sha256_hex(data)}  {name}\n" for name, data in sorted(files.items())).encode()
 
 
-def keep(place: Path, files: Mapping[str, bytes]) -> None:
-    """Have `files` in the directory `place`: whole or not at all. Idempotent. For a version that the
-    ledger does not tell of yet: what a killed call has left of it is replaced. Raises OSError."""
+def keep(place: Path, files: Mapping[str, bytes], *, recorded: bool) -> None:
+    """Have `files` in the directory `place`: whole or not at all. Idempotent. Raises OSError.
+
+    What a killed call has left of a version that the ledger does not tell of yet is replaced. Of one that is
+    `recorded`, or where a person put something beside it, what is there and differs was altered: it is put
+    aside as `<place>.other-<n>`, to be looked at.
+    """
     if place.exists():
         if _same(place, files):
             return
-        shutil.rmtree(place)
+        if recorded or any(entry.name not in files for entry in place.iterdir()):
+            others = (place.with_name(f"{place.name}.other-{n}") for n in itertools.count(1))
+            place.rename(next(other for other in others if not other.exists()))
+        else:
+            shutil.rmtree(place)
     partial = place.with_name(f".{place.name}.partial")
     if partial.exists():
         shutil.rmtree(partial)
