@@ -12,8 +12,8 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
 NO_TESTS = 5  # pytest's exit code when a selection is empty
-BROKEN_STACK = "--maxfail=3"
-"""A scheduler that does nothing costs every test its whole patience: three of them say enough."""
+BROKEN_STACK = "--maxfail=2"
+"""A scheduler that does nothing costs every test its whole patience: two of them say enough."""
 
 
 def main() -> int:

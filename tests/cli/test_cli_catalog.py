@@ -42,9 +42,13 @@ def history(desk: Desk, database: str, region_servers: list[LocalRegion]) -> Des
 
 
 def _lose_the_database(desk: Desk) -> None:
+    ours = desk.rig.query(
+        "select quote_ident(nspname) as name from pg_namespace where nspname <> 'public' and nspname !~ '^pg_' "
+        "and nspname <> 'information_schema'"
+    )
     run_sql(
         desk.rig.warehouse,
-        "drop schema vault, evidence, quality, notices, backup, restore, console cascade",
+        f"drop schema {', '.join(schema['name'] for schema in ours)} cascade",
         "drop table public.tidewatch_migrations",
     )
     assert desk("db", "migrate").code == 0

@@ -23,7 +23,7 @@ from tidewatch.local.rest import FINISHED, AirflowApi, TaskState
 from tidewatch.local.stack import Stack
 
 PROJECT = Path(__file__).resolve().parents[2]
-RUN_SECONDS = 450.0
+RUN_SECONDS = 600.0
 
 
 @dataclass
