@@ -43,8 +43,8 @@ def history(desk: Desk, database: str, region_servers: list[LocalRegion]) -> Des
 
 def _lose_the_database(desk: Desk) -> None:
     ours = desk.rig.query(
-        "select quote_ident(nspname) as name from pg_namespace where nspname <> 'public' and nspname !~ '^pg_' "
-        "and nspname <> 'information_schema'"
+        "select quote_ident(nspname) as name from pg_namespace where nspname !~ '^pg_' "
+        "and nspname not in ('public', 'information_schema')"
     )
     run_sql(
         desk.rig.warehouse,
