@@ -6,7 +6,6 @@ create table sentiment.models (
     dataset_sha256 text collate "C" not null check (dataset_sha256 ~ '^[0-9a-f]{64}$'),
     parameters     jsonb not null,
     metrics        jsonb not null,
-    card           text not null,          -- Markdown
     compared_with  bigint references sentiment.models,   -- the champion it was measured against
     run            jsonb,                  -- dag_id and run_id; null: made by hand
     registered_at  timestamptz not null,

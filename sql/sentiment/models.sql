@@ -1,5 +1,5 @@
 -- Without their bytes. A parameter that is null does not filter.
-select m.version, m.model_sha256, length(m.content) as size, m.dataset_sha256, m.parameters, m.metrics, m.card,
+select m.version, m.model_sha256, length(m.content) as size, m.dataset_sha256, m.parameters, m.metrics,
        m.compared_with, m.run, m.registered_at, m.registered_by,
        exists (select from sentiment.champions c where c.version = m.version and c.until is null) as champion
 from sentiment.models m

@@ -26,7 +26,7 @@ def conn(warehouse: str) -> Any:
 
 def registered(conn: Connection, content: bytes = b"one", **more: Any) -> registry.Version:
     facts: dict[str, Any] = {
-        "dataset_sha256": DATA, "parameters": {"seed": 1}, "metrics": {"accuracy": 0.9}, "card": "# Card",
+        "dataset_sha256": DATA, "parameters": {"seed": 1}, "metrics": {"accuracy": 0.9},
         "compared_with": None, "run": {"dag_id": "retrain_model", "run_id": "r"}, "by": "retrain_model",
         "now": NOW,
     }  # fmt: skip

@@ -37,12 +37,14 @@ from tidewatch.cli import (
     keys,
     labels,
     ledger,
+    models,
     orphans,
     region,
     report,
     restore,
     restores,
     retention,
+    sentiment,
 )
 from tidewatch.cli.failures import exit_code
 from tidewatch.core.errors import ConfigError
@@ -71,6 +73,8 @@ app.add_typer(console.app, name="console")
 app.add_typer(database.app, name="db")
 app.add_typer(restores.app, name="restores")
 app.add_typer(labels.app, name="labels")
+app.add_typer(sentiment.app, name="sentiment")
+app.add_typer(models.app, name="models")
 app.command(short_help="Bring back a backup, or part of it.")(restore.restore)
 app.command(short_help="Is everything as it should be?")(doctor.doctor)
 

@@ -36,7 +36,6 @@ class Version:
     dataset_sha256: str
     parameters: Mapping[str, Any]
     metrics: Mapping[str, Any]
-    card: str
     compared_with: int | None
     run: Mapping[str, Any] | None
     registered_at: datetime
@@ -60,12 +59,11 @@ class Champion:
 
 def register(
     conn: Connection,
-    content: bytes,
+    model: bytes,
     *,
     dataset_sha256: str,
     parameters: Mapping[str, Any],
     metrics: Mapping[str, Any],
-    card: str,
     compared_with: int | None,
     run: Mapping[str, str] | None,
     by: str,
@@ -76,14 +74,14 @@ def register(
     In the caller's transaction. Raises ConfigError for a file above 20 MiB or without a name in `by`,
     LedgerError, LedgerBusy.
     """
-    if not 0 < len(content) <= LARGEST:
+    if not 0 < len(model) <= LARGEST:
         raise ConfigError(
             "The model file is not one that the registry keeps",
             expected=f"1 to {LARGEST} bytes",
-            found=f"{len(content)} bytes",
+            found=f"{len(model)} bytes",
             do="train it with fewer features",
         )
-    digest, moment, who = sha256_hex(content), require_utc(now), _person(by)
+    digest, moment, who = sha256_hex(model), require_utc(now), _person(by)
     with ledger.transaction(conn):
         # The head of the ledger is the lock under which versions are numbered.
         ledger.lock_head(conn, "The model could not be registered")
@@ -107,11 +105,10 @@ def register(
         values = {
             "version": row["version"],
             "model_sha256": digest,
-            "content": content,
+            "content": model,
             "dataset_sha256": dataset_sha256,
             "parameters": Jsonb(dict(parameters)),
             "metrics": Jsonb(dict(metrics)),
-            "card": card,
             "compared_with": compared_with,
             "run": Jsonb(dict(run)) if run else None,
             "registered_at": moment,
@@ -141,6 +138,21 @@ def champion(conn: Connection) -> Champion | None:
     return Champion(**row) if row else None
 
 
+def content(conn: Connection, version: int) -> bytes:
+    """The version's file. Raises NotFound, IntegrityError when it is not what was registered."""
+    known = get(conn, version)
+    row = execute(conn, "sentiment/model_content", {"version": version}).fetchone()
+    found = bytes(row["content"]) if row else b""
+    if sha256_hex(found) != known.model_sha256:
+        raise IntegrityError(
+            f"Version {version} of the sentiment model is not what was registered",
+            expected=f"SHA-256 {known.model_sha256}",
+            found=f"SHA-256 {sha256_hex(found)}",
+            do="restore the table sentiment.models from a backup, and find out who can write to it",
+        )
+    return found
+
+
 def model_file(conn: Connection, version: int, directory: Path) -> Path:
     """The version's file in `directory`, fetched unless it is there whole; its name is its SHA-256.
 
@@ -148,19 +160,10 @@ def model_file(conn: Connection, version: int, directory: Path) -> Path:
     """
     known = get(conn, version)
     path = directory / f"{known.model_sha256}.model"
-    if path.is_file() and sha256_hex(path.read_bytes()) == known.model_sha256:
-        return path
-    row = execute(conn, "sentiment/model_content", {"version": version}).fetchone()
-    content = bytes(row["content"]) if row else b""
-    if sha256_hex(content) != known.model_sha256:
-        raise IntegrityError(
-            f"Version {version} of the sentiment model is not what was registered",
-            expected=f"SHA-256 {known.model_sha256}",
-            found=f"SHA-256 {sha256_hex(content)}",
-            do="restore the table sentiment.models from a backup, and find out who can write to it",
-        )
-    directory.mkdir(parents=True, exist_ok=True)
-    replace_file(path, content)
+    if not path.is_file() or sha256_hex(path.read_bytes()) != known.model_sha256:
+        kept = content(conn, version)
+        directory.mkdir(parents=True, exist_ok=True)
+        replace_file(path, kept)
     return path
 
 
