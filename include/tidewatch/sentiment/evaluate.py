@@ -164,7 +164,7 @@ def figures(given: Array, chances: Array, truth: Array) -> Evaluation:
     np.add.at(confusion, (truth, given), 1)
     classes = tuple(_class(number, confusion) for number in range(len(LABELS)))
     present = [one.f1 for one in classes if one.recall is not None]
-    bins, error = _reliability(chances[np.arange(len(given)), given], given == truth)
+    bins, error = reliability(chances[np.arange(len(given)), given], given == truth)
     own = np.clip(chances[np.arange(len(truth)), truth], 1e-12, 1)
     return Evaluation(
         n=len(truth),
@@ -192,7 +192,8 @@ def _class(number: int, confusion: Array) -> OfClass:
     )
 
 
-def _reliability(chances: Array, right: Array) -> tuple[tuple[Bin, ...], float]:
+def reliability(chances: Array, right: Array) -> tuple[tuple[Bin, ...], float]:
+    """The bins and the calibration error of labels given with these probabilities; right: bool, same length."""
     places = np.minimum((chances * BINS).astype(int), BINS - 1)
     bins, error = [], 0.0
     for number in range(BINS):
