@@ -65,7 +65,8 @@ def train(
     print_line(f"{out}: SHA-256 {digest}")
     print_line(
         f"Held out: accuracy {held['accuracy']['value']:.1%} of {held['n']}, "
-        f"macro-F1 {held['macro_f1']:.3f}, ECE {held['ece']:.4f}; emoticons removed: {bare['accuracy']['value']:.1%}"
+        f"macro-F1 {held['macro_f1']:.3f}, ECE {held['ece']:.4f}; "
+        f"emoticons removed: accuracy {bare['accuracy']['value']:.1%}"
     )
     return 0
 
@@ -145,8 +146,8 @@ def evaluate(
     _show(found)
     if test is not None:
         print_line(
-            f"Against {against}: {test.difference:+.2%} ({test.low:+.2%} to {test.high:+.2%}); right where the "
-            f"other is wrong {test.only_second}, the reverse {test.only_first}; p = {test.p_value:.3g}"
+            f"Against {against}: {test.difference:+.2%} ({test.low:+.2%} to {test.high:+.2%}); "
+            f"right where the other is wrong {test.only_second}, the reverse {test.only_first}; p = {test.p_value:.3g}"
         )
     return 0
 

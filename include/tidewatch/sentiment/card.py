@@ -51,7 +51,7 @@ def _sections(model: Model) -> list[tuple[str, list[tuple[str, str]]]]:
         (
             "What it is",
             [
-                ("Kind", "linear classifiers on character 1-3-grams, blended and calibrated; no neural network"),
+                ("Kind", "linear classifiers on n-grams of characters, blended and calibrated"),
                 ("SHA-256", hashlib.sha256(model.to_bytes()).hexdigest()),
                 ("File", f"{size:.1f} MB, 2^{header['bits']} buckets"),
                 ("Versions", f"features {header['features']}, normalisation {header['normalise']}"),
@@ -63,7 +63,7 @@ def _sections(model: Model) -> list[tuple[str, list[tuple[str, str]]]]:
                 ("Data version", header["dataset_sha256"]),
                 ("Texts", ", ".join(f"{name} {count:,}" for name, count in header["texts"].items())),
                 ("Seed", str(parameters["seed"])),
-                ("Balance", f"{parameters['balance']:g} (0: the likeliest label; 1: as if all were as frequent)"),
+                ("Balance", f"{parameters['balance']:g} (0: the likeliest label; 1: rare ones as if frequent)"),
             ],
         ),
         (
