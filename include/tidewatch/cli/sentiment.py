@@ -147,7 +147,8 @@ def evaluate(
     if test is not None:
         print_line(
             f"Against {against}: {test.difference:+.2%} ({test.low:+.2%} to {test.high:+.2%}); "
-            f"right where the other is wrong {test.only_second}, the reverse {test.only_first}; p = {test.p_value:.3g}"
+            f"right where the other is wrong {test.only_second}, the reverse {test.only_first}; "
+            f"p = {test.p_value:.3g}"
         )
     return 0
 

@@ -63,7 +63,7 @@ def _sections(model: Model) -> list[tuple[str, list[tuple[str, str]]]]:
                 ("Data version", header["dataset_sha256"]),
                 ("Texts", ", ".join(f"{name} {count:,}" for name, count in header["texts"].items())),
                 ("Seed", str(parameters["seed"])),
-                ("Balance", f"{parameters['balance']:g} (0: the likeliest label; 1: rare ones as if frequent)"),
+                ("Balance", f"{parameters['balance']:g} (0: the likeliest label; 1: rare as if frequent)"),
             ],
         ),
         (
