@@ -2,7 +2,7 @@
 
     .venv/bin/python benchmarks/report.py [--check]
 
-The results are what `backup.py --json` and `restore.py --json` wrote to benchmarks/results/. With `--check`
+The results are what `backup.py`, `restore.py` and `sentiment.py` wrote with `--json` to benchmarks/results/. With `--check`
 nothing is written; the exit code says whether the page tells what the results say.
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import restore_tables
+import sentiment_tables
 import tables
 from measure import Json
 from targets import medians
@@ -27,7 +28,11 @@ def main() -> int:
     parser.add_argument("--check", action="store_true")
     given = parser.parse_args()
     page = wanted = PAGE.read_text(encoding="utf-8")
-    for file, mark, text in (("backup", "results", _text), ("restore", "restore results", _restores)):
+    for file, mark, text in (
+        ("backup", "results", _text),
+        ("restore", "restore results", _restores),
+        ("sentiment", "sentiment results", _sentiment),
+    ):
         kept = HERE / "results" / f"{file}.json"
         lines = text(json.loads(kept.read_text(encoding="utf-8"))) if kept.exists() else ()
         wanted = _between(wanted, mark, "\n".join(lines))
@@ -50,6 +55,16 @@ def _restores(results: Json) -> Iterator[str]:
         f"{m['memory_bytes'] / 2**30:.0f} GiB, Python {m['python']}, PostgreSQL {m['postgresql']}.\n"
     )
     for table in restore_tables.of(results):
+        yield table.markdown()
+
+
+def _sentiment(results: Json) -> Iterator[str]:
+    m = results["machine"]
+    yield (
+        f"Measured {m['at']} at commit `{m['commit']}` on {m['cores']} cores ({m['processor']}), "
+        f"{m['memory_bytes'] / 2**30:.0f} GiB, Python {m['python']}.\n"
+    )
+    for table in sentiment_tables.everything(results):
         yield table.markdown()
 
 
