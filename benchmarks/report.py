@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/report.py [--check]
 
-The results are what `backup.py`, `restore.py` and `sentiment.py` wrote with `--json` to benchmarks/results/. With `--check`
-nothing is written; the exit code says whether the page tells what the results say.
+The results are what `backup.py`, `restore.py` and `sentiment.py` wrote to benchmarks/results/ with `--json`.
+With `--check` nothing is written; the exit code says whether the page tells what the results say.
 """
 
 import argparse

@@ -10,6 +10,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def compiled(function: F) -> F:
-    """`function` compiled at its first call, kept on disk beside it (or under NUMBA_CACHE_DIR) for the next
-    process. It releases the interpreter's lock. Floating point is not reordered: same input, same bytes."""
-    return cast(F, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    """`function` compiled at its first call, kept on disk (under NUMBA_CACHE_DIR, beside the module, or in the
+    user's cache) for the next process; where nothing can be written, compiled by each process anew. It
+    releases the interpreter's lock. Floating point is not reordered: same input, same bytes."""
+    options = {"nogil": True, "error_model": "numpy"}
+    try:
+        return cast(F, numba.njit(cache=True, **options)(function))
+    except RuntimeError:  # no place for it
+        return cast(F, numba.njit(**options)(function))
