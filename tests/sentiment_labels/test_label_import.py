@@ -136,6 +136,19 @@ def test_every_row_that_cannot_be_kept_has_its_number_and_its_reason_and_shows_n
     assert report.refused[2].said.endswith(": 5") and report.refused[3].said.endswith(": 6 characters")
 
 
+def test_a_text_of_a_megabyte_is_refused_alone(desk: Desk, tmp_path: Path) -> None:
+    rows = [("好" * 400_000, "pos"), ("short", "pos")]
+    (tmp_path / "a.csv").write_text(csv_text(rows), encoding="utf-8")
+    (tmp_path / "a.json").write_text(json.dumps([{"text": t, "label": w} for t, w in rows]), encoding="utf-8")
+    for name in ("a.csv", "a.json"):
+        report = bring(desk, tmp_path / name, annotator=name)
+        assert (report.accepted, [(r.row, r.reason) for r in report.refused]) == (
+            1,
+            [(report.refused[0].row, "text")],
+        )
+        assert "400000 characters, 20000 are allowed" in report.refused[0].said
+
+
 def test_half_of_a_character_is_refused_alone(desk: Desk, tmp_path: Path) -> None:
     rows = [{"text": "a\ud83d", "label": "pos"}, {"text": "b😀", "label": "pos"}]
     (tmp_path / "a.json").write_text(json.dumps(rows), encoding="utf-8")

@@ -171,6 +171,17 @@ def test_a_deleted_post_takes_text_labels_and_scores_along_and_does_not_come_bac
     assert not any(secret in str(r) for t in _tables(desk) for r in desk.rows(f"select * from {t}"))
 
 
+def test_a_text_without_an_identity_cannot_be_told_from_a_deleted_post(desk: Desk) -> None:
+    desk.give("a", "the same words", "negative", "7")
+    delete(desk.conn, [Ref("weibo", "7")], by="li.wei", reason="asked for", now=NOW)
+    assert desk.append(given("a", "the same words", "negative"), given("a", "others", "negative")) == [
+        "deleted",
+        "accepted",
+    ]
+    with pytest.raises(NotFound, match="was deleted"):
+        correct(desk.conn, Post("the same words"), label="neutral", annotator="a", now=NOW)
+
+
 def _tables(desk: Desk) -> list[str]:
     found = desk.rows(
         "select format('%I.%I', schemaname, tablename) as name from pg_tables where schemaname in "

@@ -120,6 +120,11 @@ def test_what_nobody_can_decide_is_left_out_and_counted(desk: Desk) -> None:
     assert result.labels == {"negative": 0, "neutral": 1, "positive": 0}
 
 
+def test_two_labels_that_are_equally_probable_are_none_however_little_is_asked_for(desk: Desk) -> None:
+    desk.append(given("a", "tie", "negative"), given("b", "tie", "positive"))
+    assert taken(desk, reliability=Reliability(undecided_below=0.1)).left_out["undecided"] == 1
+
+
 def test_all_labels_from_one_annotator_train_a_model_and_say_nothing_of_agreement(desk: Desk) -> None:
     desk.append(*[given("a", f"t{n}", "positive") for n in range(30)])
     result = taken(desk)

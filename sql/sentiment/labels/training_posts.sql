@@ -8,4 +8,3 @@ from (
     group by text_sha256
 ) p
 join sentiment.texts t using (text_sha256)
-order by text_sha256

@@ -1,4 +1,4 @@
--- What every annotator says now, of labels up to one; in an order that does not depend on when they came.
+-- What every annotator says now, of labels up to one.
 -- The sample: texts that were given to a second person by lot, without the labels that were asked for because
 -- people or the model differed.
 with words as (
@@ -10,4 +10,3 @@ from words
 where not %(sample_only)s
    or (coalesce(asked_for, '') not in ('conflict', 'model_differs') and source <> 'seed'
        and text_sha256 in (select text_sha256 from words where asked_for = 'second'))
-order by text_sha256, annotator

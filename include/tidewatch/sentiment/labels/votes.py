@@ -47,6 +47,8 @@ def current(conn: Connection, *, up_to: int | None = None, sample_only: bool = F
     labels that were asked for because people or the model differed.
     """
     rows = execute(conn, "sentiment/labels/votes", {"up_to": up_to, "sample_only": sample_only}).fetchall()
+    # Sorted here: the order of a database depends on its collation, and sums of floats on their order.
+    rows.sort(key=lambda r: (r["text_sha256"], r["annotator"]))
     kept = [r for r in rows if r["label"] in _CODE]
     texts = tuple(dict.fromkeys(r["text_sha256"] for r in kept))
     annotators = tuple(sorted({r["annotator"] for r in kept}))
