@@ -193,7 +193,7 @@ def _class(number: int, confusion: Array) -> OfClass:
 
 
 def reliability(chances: Array, right: Array) -> tuple[tuple[Bin, ...], float]:
-    """The bins and the calibration error of labels given with these probabilities; right: bool, same length."""
+    """The bins and the calibration error of labels with these probabilities; right: bool, same length."""
     places = np.minimum((chances * BINS).astype(int), BINS - 1)
     bins, error = [], 0.0
     for number in range(BINS):
