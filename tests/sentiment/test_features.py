@@ -10,8 +10,7 @@ from tidewatch.sentiment import LABELS
 from tidewatch.sentiment.explain import spell
 from tidewatch.sentiment.features import PER_CHARACTER, counts, ngrams
 from tidewatch.sentiment.model import Model
-from tidewatch.text.arrays import utf8
-from tidewatch.text.normalise import normalise, tables
+from tidewatch.text.normalise import normalise
 
 TEXTS = st.lists(st.sampled_from([*"好a é1'，[泪]。@😀", "the ", "don't", "http://t.cn/x"]), max_size=12).map(
     "".join
@@ -59,8 +58,7 @@ def test_each_n_gram_has_one_bucket_and_another_n_gram_has_another(text: str) ->
 @settings(max_examples=50, deadline=None)
 @given(st.lists(TEXTS, max_size=5), st.booleans())
 def test_counts_are_how_often_each_bucket_occurs(texts: list[str], emoticons: bool) -> None:
-    _, data, offsets = utf8(texts)
-    ends, columns, times = counts(data, offsets, *tables(), emoticons, 12)
+    ends, columns, times = counts(texts, 12, emoticons=emoticons)
     for row, text in enumerate(texts):
         wanted = np.unique(buckets_of(normalise(text, emoticons=emoticons), 12), return_counts=True)
         assert columns[ends[row] : ends[row + 1]].tolist() == wanted[0].tolist()

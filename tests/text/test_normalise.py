@@ -1,6 +1,7 @@
 """Texts that mean alike look alike afterwards, whatever they are made of."""
 
 import unicodedata
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,7 @@ from slow_normalise import slow_normalise
 
 from tidewatch.text.arrays import utf8
 from tidewatch.text.folding import fold
-from tidewatch.text.normalise import MENTION, URL, normalise, normalise_array, tables
+from tidewatch.text.normalise import MENTION, URL, code_points, normalise, normalise_array, tables
 
 PIECES = st.sampled_from(
     [*"a@h[]()_^:;- w.9t泪哈沒Ａ＠［］：）\u3000\u200b\x00\n😀🏽❤\ufe0f\ue000\ue001\U000e0061\U00020000é",
@@ -75,6 +76,15 @@ def test_many_texts_become_what_each_becomes(texts: list[str | None]) -> None:
     folded = normalise_array(texts)
     folded.validate(full=True)
     assert folded.to_pylist() == [None if text is None else normalise(text) for text in texts]
+
+
+def test_texts_come_some_megabytes_at_a_time_and_none_is_lost() -> None:
+    texts = ["好" * 700_000, "", "差评", "x" * 3_000_000, *["中 文"] * 1000]
+    parts = list(code_points(texts))
+    assert [which.start for which, _, _ in parts[1:]] == [which.stop for which, _, _ in parts[:-1]]
+    assert len(parts) > 2 and parts[-1][0].stop == len(texts)
+    read = ["".join(map(chr, points[a:b])) for _, points, ends in parts for a, b in pairwise(ends)]
+    assert read == [normalise(text) for text in texts]
 
 
 @settings(max_examples=200, deadline=None)

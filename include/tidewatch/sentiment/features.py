@@ -1,4 +1,4 @@
-"""What of a text is counted: hashed n-grams, straight from Arrow's UTF-8 buffers, compiled.
+"""What of a text is counted: hashed n-grams of its code points, compiled; no string is made.
 
 Of the normalised text, with a space before and behind it: every character, pair and triple of characters;
 four in a row where the last is a letter of an alphabet (Latin, Cyrillic, …), and there every word and pair of
@@ -11,13 +11,16 @@ n-grams, summed, over the square root of their number. Weights are integers, so 
 consequence.
 """
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from tidewatch.sentiment import LABELS
 from tidewatch.text.compiled import compiled
-from tidewatch.text.folding import fold
+from tidewatch.text.normalise import code_points
+
+if TYPE_CHECKING:
+    from tidewatch.text.arrays import Texts
 
 Array = np.ndarray[Any, Any]
 
@@ -75,26 +78,32 @@ def ngrams(points: Array, length: int, bits: int, out: Array) -> int:
     return size
 
 
+def counts(texts: "Texts", bits: int, *, emoticons: bool = True) -> Rows:
+    """The buckets of every text, for training."""
+    parts = [_counts(points, ends, bits) for _, points, ends in code_points(texts, emoticons=emoticons)]
+    lengths = np.concatenate([np.zeros(1, np.int64), *(np.diff(ends) for ends, _, _ in parts)])
+    return Rows(
+        np.cumsum(lengths),
+        np.concatenate([np.empty(0, np.int32), *(columns for _, columns, _ in parts)]),
+        np.concatenate([np.empty(0, np.float32), *(times for _, _, times in parts)]),
+    )
+
+
 @compiled
-def counts(
-    data: Array, offsets: Array, table: Array, flags: Array, emoticons: bool, bits: int
-) -> tuple[Array, Array, Array]:
-    """The buckets of every text of an Arrow buffer: the fields of Rows. Twice over the texts: once to know
-    how much room is needed."""
-    rows = offsets.size - 1
+def _counts(points: Array, ends: Array, bits: int) -> tuple[Array, Array, Array]:
+    """Rows of these texts. Twice over the texts: once to know how much room is needed."""
+    rows = ends.size - 1
     longest = 0
     for row in range(rows):
-        longest = max(longest, offsets[row + 1] - offsets[row])
-    points = np.empty(longest, np.int32)
+        longest = max(longest, ends[row + 1] - ends[row])
     found = np.empty(PER_CHARACTER * (longest + 2), np.int32)
-    ends = np.zeros(rows + 1, np.int64)
+    places = np.zeros(rows + 1, np.int64)
     columns = np.empty(0, np.int32)
     times = np.empty(0, np.float32)
     for counting in (True, False):
         at = 0
         for row in range(rows):
-            length = fold(data, offsets[row], offsets[row + 1], table, flags, emoticons, points)
-            size = ngrams(points, length, bits, found)
+            size = ngrams(points[ends[row] : ends[row + 1]], ends[row + 1] - ends[row], bits, found)
             found[:size].sort()
             last = -1
             for number in range(size):
@@ -106,34 +115,32 @@ def counts(
                     at += 1
                 if not counting:
                     times[at - 1] += 1
-            ends[row + 1] = at
+            places[row + 1] = at
         if counting:
             columns = np.empty(at, np.int32)
             times = np.empty(at, np.float32)
-    return ends, columns, times
+    return places, columns, times
 
 
 @compiled
 def scores(
-    data: Array, offsets: Array, table: Array, flags: Array, emoticons: bool, bits: int,
-    weights: Array, steps: Array, biases: Array, leanings: Array, labels: Array, chances: Array,
+    points: Array, ends: Array, bits: int, weights: Array, steps: Array, biases: Array, leanings: Array,
+    labels: Array, chances: Array,
 ) -> None:  # fmt: skip
-    """Label (int8) and probabilities (float32, classes x texts) of every text of an Arrow buffer.
+    """Label (int8) and probabilities (float32, texts x classes) of every text of `code_points`.
 
     weights: int16, buckets x LANES; steps, biases, leanings: float64, one a class. The score of a class is
     its bias + step * sum of weights / sqrt(known n-grams); the probabilities are their softmax; the label is
     that of the largest score + leaning, the first of several.
     """
-    rows = offsets.size - 1
+    rows = ends.size - 1
     longest = 0
     for row in range(rows):
-        longest = max(longest, offsets[row + 1] - offsets[row])
-    points = np.empty(longest, np.int32)
+        longest = max(longest, ends[row + 1] - ends[row])
     found = np.empty(PER_CHARACTER * (longest + 2), np.int32)
     score = np.empty(_CLASSES)
     for row in range(rows):
-        length = fold(data, offsets[row], offsets[row + 1], table, flags, emoticons, points)
-        size = ngrams(points, length, bits, found)
+        size = ngrams(points[ends[row] : ends[row + 1]], ends[row + 1] - ends[row], bits, found)
         first, second, third, known = 0, 0, 0, 0
         for number in range(size):
             bucket = found[number]
@@ -154,5 +161,5 @@ def scores(
             score[label] = np.exp(score[label] - highest)
             total += score[label]
         for label in range(_CLASSES):
-            chances[label, row] = score[label] / total
+            chances[row, label] = score[label] / total
         labels[row] = best

@@ -63,18 +63,16 @@ class Model:
         import pyarrow as pa
 
         from tidewatch.sentiment.features import scores
-        from tidewatch.text.arrays import utf8
 
-        array, data, offsets = utf8(texts)
-        labels = np.empty(len(array), np.int8)
-        chances = np.empty((len(LABELS), len(array)), np.float32)
-        table, flags = form.tables()
+        labels = np.empty(len(texts), np.int8)
+        chances = np.empty((len(texts), len(LABELS)), np.float32)
         steps, biases, leanings = (self._numbers(name) for name in _NUMBERS)
-        scores(
-            data, offsets, table, flags, emoticons, self.bits, self.weights, steps, biases, leanings, labels,
-            chances,
-        )  # fmt: skip
-        columns = {f"p_{name}": pa.array(chances[number]) for number, name in enumerate(LABELS)}
+        for which, points, ends in form.code_points(texts, emoticons=emoticons):
+            scores(
+                points, ends, self.bits, self.weights, steps, biases, leanings, labels[which],
+                chances[which],
+            )  # fmt: skip
+        columns = {f"p_{name}": pa.array(chances[:, number]) for number, name in enumerate(LABELS)}
         return pa.table({"label": pa.array(labels), **columns})
 
     def explain(self, text: str, top: int = 10) -> Explanation:

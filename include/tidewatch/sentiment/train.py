@@ -62,9 +62,7 @@ def train(
     digest = dataset_sha256 or _digest(data, offsets, truth, trust)
     places = np.searchsorted(present, np.clip(truth, present[0], present[-1])).astype(np.int64)
 
-    table, flags = form.tables()
-    rows = Rows(*counts(data, offsets, table, flags, True, bits))
-    bare = Rows(*counts(data, offsets, table, flags, False, bits))
+    rows, bare = counts(array, bits), counts(array, bits, emoticons=False)
     folds = _folds(rows, FOLDS if len(truth) <= MANY else FOLDS_OF_MANY, seed)
     if not folds.any():
         raise _unfit("texts that look all alike", "different texts, to learn from some and try on others")

@@ -10,9 +10,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def compiled(function: F) -> F:
-    """`function` compiled at its first call, kept on disk (under NUMBA_CACHE_DIR, beside the module, or in the
-    user's cache) for the next process; where nothing can be written, compiled by each process anew. It
-    releases the interpreter's lock. Floating point is not reordered: same input, same bytes."""
+    """`function` compiled at its first call, kept on disk (under NUMBA_CACHE_DIR, beside the module, or in
+    the user's cache) for the next process; where nothing can be written, compiled by each process anew.
+
+    What is kept is renewed when its own file changes: call no compiled function of another file. The
+    interpreter's lock is released. Floating point is not reordered: same input, same bytes.
+    """
     options = {"nogil": True, "error_model": "numpy"}
     try:
         return cast(F, numba.njit(cache=True, **options)(function))

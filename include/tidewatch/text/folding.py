@@ -219,25 +219,27 @@ def _emoticon(out: np.ndarray, at: int, length: int, previous: int, flags: np.nd
 def fold_all(
     data: np.ndarray, offsets: np.ndarray, table: np.ndarray, flags: np.ndarray, emoticons: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """All texts of an Arrow buffer: UTF-8 bytes and their offsets (int64).
-
-    A character of ours may take more bytes than the one it stands for, never more than twice as many (two
-    become three), except a mention of two bytes, whose mark has three.
-    """
+    """The code points of all texts of an Arrow buffer, one after the other, and where each begins (int64)."""
     texts = offsets.size - 1
     ends = np.zeros(texts + 1, np.int64)
-    longest = 0
+    points = np.empty(offsets[texts] - offsets[0], np.int32)
     for row in range(texts):
-        longest = max(longest, offsets[row + 1] - offsets[row])
-    points = np.empty(longest, np.int32)
-    sink = np.empty(2 * (offsets[texts] - offsets[0]), np.uint8)
+        at = ends[row]
+        ends[row + 1] = at + fold(data, offsets[row], offsets[row + 1], table, flags, emoticons, points[at:])
+    return points[: ends[texts]], ends
+
+
+@compiled
+def encode(points: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """UTF-8 (uint8) of texts that `fold_all` gave, and where each begins (int64)."""
+    sink = np.empty(4 * points.size, np.uint8)
+    offsets = np.zeros(ends.size, np.int64)
     size = 0
-    for row in range(texts):
-        length = fold(data, offsets[row], offsets[row + 1], table, flags, emoticons, points)
-        for number in range(length):
-            size = _encode(points[number], sink, size)
-        ends[row + 1] = size
-    return sink[:size].copy(), ends
+    for row in range(ends.size - 1):
+        for at in range(ends[row], ends[row + 1]):
+            size = _encode(points[at], sink, size)
+        offsets[row + 1] = size
+    return sink[:size].copy(), offsets
 
 
 @compiled

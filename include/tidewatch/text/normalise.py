@@ -32,11 +32,15 @@ if TYPE_CHECKING:
 
     from tidewatch.text.arrays import Texts
 
+Array = np.ndarray[Any, Any]
+
 URL = "\ue000"
 MENTION = "\ue001"
 VERSION = 1
 """Of the rules: what was trained on texts in one form is of no use for texts in another."""
 
+_AT_ONCE = 1 << 21
+"""Bytes of UTF-8 at a time: what comes of them fits into the processor's cache."""
 _PLANES = 3
 """Planes 0 to 2 have a table; beyond, characters stay as they are, but for tags, which go."""
 _EMOJI = [
@@ -69,13 +73,32 @@ def normalise_array(texts: "Texts", *, emoticons: bool = True) -> "pa.Array":
     import pyarrow.compute as pc
 
     from tidewatch.text.arrays import utf8
-    from tidewatch.text.folding import fold_all
+    from tidewatch.text.folding import encode, fold_all
 
     array, data, offsets = utf8(texts)
-    sink, ends = fold_all(data, offsets, *tables(), emoticons)
-    buffers = [None, pa.py_buffer(ends), pa.py_buffer(sink)]
+    sink, places = encode(*fold_all(data, offsets, *tables(), emoticons))
+    buffers = [None, pa.py_buffer(places), pa.py_buffer(sink)]
     folded = pa.Array.from_buffers(pa.large_string(), len(array), buffers)
     return pc.if_else(array.is_valid(), folded, None) if array.null_count else folded
+
+
+def code_points(texts: "Texts", *, emoticons: bool = True) -> Iterator[tuple[slice, Array, Array]]:
+    """The normalised texts as the compiled functions of other rooms take them, some megabytes at a time.
+
+    Yields which texts, their code points one after the other (int32), and where each begins (int64, one more
+    than texts). Other rooms call no compiled function of this one from theirs: numba would keep on disk what
+    it compiled into theirs and not see when ours changes.
+    """
+    from tidewatch.text.arrays import utf8
+    from tidewatch.text.folding import fold_all
+
+    _, data, offsets = utf8(texts)
+    row, rows = 0, len(offsets) - 1
+    while row < rows:
+        upto = int(np.searchsorted(offsets, offsets[row] + _AT_ONCE, side="right")) - 1
+        upto = min(max(upto, row + 1), rows)
+        yield slice(row, upto), *fold_all(data, offsets[row : upto + 1], *tables(), emoticons)
+        row = upto
 
 
 @cache
