@@ -1,7 +1,9 @@
 """The training set: frozen, the same for the same content, without what was deleted."""
 
 import random
+import subprocess
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from psycopg import errors as pg
 
 from tidewatch.core.canonical import digest, sha256_hex
 from tidewatch.core.database import connect
+from tidewatch.local.postgres import LocalPostgres
 from tidewatch.sentiment import LABELS
 from tidewatch.sentiment.labels.deletion import Ref, delete
 from tidewatch.sentiment.labels.mapping import Reliability
@@ -192,6 +195,24 @@ def test_a_frozen_version_is_recorded_once_with_its_reliabilities(desk: Desk) ->
     (record,) = desk.records("labels.frozen")
     assert record.body["digest"] == one.digest and record.body["annotators"] == 3
     assert record.body["labels"] == one.labels
+
+
+def test_a_restored_database_gives_the_same_set_and_still_refuses_changes(
+    desk: Desk, pg_server: LocalPostgres, database: str, tmp_path: Path
+) -> None:
+    desk.append(*content())
+    before = taken(desk)
+    dump = str(tmp_path / "labels.dump")
+    for command in (
+        ["pg_dump", "--schema=sentiment", "-Fc", "-f", dump, desk.dsn],
+        ["pg_restore", "--exit-on-error", "-d", database, dump],
+    ):
+        subprocess.run([pg_server.bin_dir / command[0], *command[1:]], check=True)
+    with connect(database, application_name="tests") as conn:
+        after = training_set(conn, now=desk.now)
+        with pytest.raises(pg.RestrictViolation):
+            conn.execute("delete from sentiment.labels")
+    assert after.digest == before.digest and after.table.equals(before.table)
 
 
 def test_freezing_waits_for_who_is_writing_labels(desk: Desk) -> None:
