@@ -21,7 +21,7 @@ Array = np.ndarray[Any, Any]
 
 SCALINGS = ("rarity", "plain", "ratio")
 COST = 1.0
-ROUNDS = 60
+ROUNDS = 15
 TOLERANCE = 0.05
 FEWEST = 2
 """An n-gram of fewer texts is not known: nothing can be learned from it that would help another text."""
