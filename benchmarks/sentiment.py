@@ -25,7 +25,9 @@ from typing import Any
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
 import numpy as np
+import pyarrow as pa
 from measure import Json, run
+from pyarrow import ipc
 from sentiment_sets import Pairs, Sets, Task
 from sentiment_tables import everything
 
@@ -145,7 +147,7 @@ def _speed(sets: Sets, peers: _Peers, place: Path) -> Json:
     """Posts a second on one core, and training, each in a process of its own."""
     posts: Pairs = [(text, 0) for text in sets.posts(POSTS, LENGTH)]
     pairs = sets.everything(LABELS)
-    post_file, pair_file = _write(place / "posts.jsonl", posts), _write(place / "pairs.jsonl", pairs)
+    post_file, pair_file = _arrow(place / "posts.arrow", posts), _arrow(place / "pairs.arrow", pairs)
     model = place / "m.model"
     own = [sys.executable, HERE / "sentiment_own.py"]
     classes = "negative,neutral,positive"
@@ -162,6 +164,13 @@ def _speed(sets: Sets, peers: _Peers, place: Path) -> Json:
         "others_cores": trained.others_cores, "model_bytes": model.stat().st_size, "pipeline_rate": rate,
         "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
     }  # fmt: skip
+
+
+def _arrow(file: Path, pairs: Pairs) -> Path:
+    table = pa.table({"text": [text for text, _ in pairs], "label": [label for _, label in pairs]})
+    with ipc.new_file(file, table.schema) as sink:
+        sink.write_table(table)
+    return file
 
 
 def _write(file: Path, pairs: Pairs) -> Path:

@@ -1,23 +1,20 @@
 """One measured run of the sentiment model in a process of its own, for its memory: train, or score."""
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
 
-import pyarrow as pa
+from pyarrow import ipc
 
 from tidewatch.sentiment.model import Model
 from tidewatch.sentiment.train import train
 
 
 def main(what: str, model: str, file: str, classes: str) -> None:
-    with Path(file).open(encoding="utf-8") as lines:
-        pairs = [json.loads(line) for line in lines]
-    texts = pa.array([text for text, _ in pairs])
-    labels = [label for _, label in pairs]
-    del pairs
+    with ipc.open_file(file) as stored:
+        table = stored.read_all()
+    texts, labels = table["text"], table["label"].to_numpy()
     if what == "train":
         began = time.perf_counter()
         train(texts, labels, seed=1, classes=classes.split(",")).save(Path(model))
@@ -30,7 +27,9 @@ def main(what: str, model: str, file: str, classes: str) -> None:
             began = time.perf_counter()
             loaded.score(texts)
             rates.append(len(texts) / (time.perf_counter() - began))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Not ru_maxrss: that also has what the parent held when it forked.
+    status = Path("/proc/self/status").read_text()
+    peak = next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
     print(json.dumps({"figures": rates, "peak_bytes": peak}))
 
 
