@@ -245,6 +245,12 @@ COMPLETE: dict[str, dict[str, Any]] = {
         "reason": "settled",
         "lifted_at": AT,
     },
+    "holds.confirmed": {
+        "chain_before": 1,
+        "holds": 2,
+        "by": "li.wei",
+        "reason": "as legal's list of May says",
+    },
     "labels.imported": {
         "origin": f"file:{SHA}",
         "source": "import",

@@ -15,16 +15,33 @@ from tidewatch.backup.decide import decide
 from tidewatch.backup.heal import heal
 from tidewatch.backup.lock import backup_lock, source_lock
 from tidewatch.backup.retention.expire import extend_locks, mark, preview
-from tidewatch.backup.retention.holds import place
+from tidewatch.backup.retention.holds import confirm, place
 from tidewatch.backup.retention.remove import Removed, remove
 from tidewatch.core.errors import Busy, ConfigError, IntegrityError, NotFound, RegionError
 from tidewatch.core.objectstore import ObjectStore
 from tidewatch.core.regions import Region
+from tidewatch.evidence import ledger
 from tidewatch.local.s3 import LocalRegion
 from tidewatch.vault import catalogue, contents
 from tidewatch.vault.layout import region_key
 from tidewatch.vault.manifest import open_manifest
 from tidewatch.vault.verify import verify_copy
+
+REBUILT: dict[str, Any] = {
+    "policy": {"id": "p", "version": "1"},
+    "place": {"region": "cn-east", "provider": "s3", "bucket": "b", "jurisdiction": "CN"},
+    "manifests": 3,
+    "adopted": 3,
+    "known": 0,
+    "decisions": 0,
+    "copies": 0,
+    "adopted_sha256": "0" * 64,
+    "refused": 0,
+    "problems": [],
+    "heads_before": 1,
+    "chain_before": {"seq": 7, "hash": "0" * 64, "key_id": "k", "backup_id": "b"},
+}
+"""What a rebuild records when the ledger was lost with the database."""
 
 
 class Killed(BaseException):
@@ -99,6 +116,34 @@ def test_what_nobody_needs_goes_and_what_a_kept_backup_refers_to_stays(rig: Hist
     assert rig.keys_in(rig.regions[0], old) == []
     sweep.remove(rig.ctx, rig.regions[0])
     assert "orphans.removed" not in rig.kinds()
+
+
+def test_after_the_loss_of_the_database_nothing_expires_until_a_person_has_confirmed_the_holds(
+    rig: HistoryRig,
+) -> None:
+    old = rig.made(5, "a")
+    rig.made(1)
+    rig.made(0)
+    assert confirm(rig.ctx, by="Li Wei", reason="nothing was lost") == 0
+    assert _bodies(rig, "holds.confirmed") == [], "there is nothing to confirm"
+    with rig.ctx.connect() as conn:
+        body = {**REBUILT, "started_at": rig.clock(), "ended_at": rig.clock()}
+        body["chain_before"] = {**body["chain_before"], "signed_at": rig.clock()}
+        lost = ledger.append(conn, kind="catalog.rebuilt", subject="cn-east", body=body, now=rig.clock())
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="nothing is removed") as refused:
+            mark(rig.ctx, "media")
+        assert "tidewatch holds confirm" in refused.value.do and f"record {lost.seq}" in refused.value.found
+    assert _bodies(rig, "backup.expired") == []
+    place(rig.ctx, source="media", holder="Legal", reason="case 7", by="Li Wei", backup_id=old)
+    for _ in range(2):
+        assert confirm(rig.ctx, by="Li Wei", reason="as in Legal's list") == 1
+    (said,) = _bodies(rig, "holds.confirmed")
+    assert (said["chain_before"], said["holds"], said["by"]) == (lost.seq, 1, "Li Wei")
+    assert mark(rig.ctx, "media").expired == (), "held"
+    rig.made(0, "b")
+    rig.age(rig.made(0, "c"), 3)
+    assert len(mark(rig.ctx, "media").expired) == 1
 
 
 def _the_readers_of_the_catalogue_know(rig: HistoryRig, old: str, also: str, kept: list[str]) -> None:

@@ -89,6 +89,22 @@ def lift(
     return _say(lifted, f"{hold_id} is lifted.", as_json)
 
 
+@app.command(short_help="After the loss of the database: every hold stands again.")
+def confirm(reason: Why, by: By) -> int:
+    """Holds are not in the regions. After `tidewatch catalog rebuild` of a lost database nothing expires
+    until they are placed again and somebody says so here, also when there were none.
+
+    Example:
+
+        tidewatch holds confirm --reason "as in Legal's list of 2026-11" --by "Li Wei"
+    """
+    from tidewatch.backup.retention import holds
+
+    in_force = holds.confirm(_context(), by=by, reason=reason)
+    print_line(f"{in_force} holds are in force.")
+    return 0
+
+
 @app.command(name="apply", short_help="Have every region protect what is held.")
 def apply_holds(as_json: Json = False) -> int:
     """What `expire_backups` does daily: protects what is held in every region, and releases what is not.

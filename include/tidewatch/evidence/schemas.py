@@ -719,6 +719,19 @@ class HoldPlaced(Body):
     """How many there were that it covers."""
 
 
+class HoldsConfirmed(Body):
+    """A person says that after the loss of the database every legal hold stands in the new one."""
+
+    KIND: ClassVar[str] = "holds.confirmed"
+
+    chain_before: Count
+    """The record of this ledger that says that another chain was lost."""
+    holds: Count
+    """How many are in force."""
+    by: Name
+    reason: FreeText
+
+
 class HoldLifted(Body):
     """The hold is over; what it covered is kept for as long as generations and locks say."""
 
@@ -886,6 +899,7 @@ SCHEMAS: Mapping[str, type[Body]] = {
         RetentionChanged,
         HoldPlaced,
         HoldLifted,
+        HoldsConfirmed,
         LedgerAnchored,
         EvidenceExported,
         FindingOpened,

@@ -17,6 +17,7 @@ from tidewatch.backup.context import BackupContext
 from tidewatch.backup.lock import backup_lock_number, source_lock
 from tidewatch.backup.prove import Task, in_parallel
 from tidewatch.backup.retention.facts import Facts, facts_of, former, holds
+from tidewatch.backup.retention.holds import unconfirmed
 from tidewatch.backup.retention.locking import Extended, Wanted, extend, note
 from tidewatch.backup.retention.plan import LEEWAY, Decision, plan
 from tidewatch.core.database import Connection, execute
@@ -175,8 +176,9 @@ def _note(ctx: BackupContext, conn: Connection, source: str, each: Extended, don
 def mark(ctx: BackupContext, source: str, run: RunRef | None = None) -> Marked:
     """Mark what is not wanted any more as expired. Idempotent.
 
-    Raises Busy while a backup of the source is being made, ConfigError without config/retention.yaml, or
-    when this machine's clock is ahead: what is marked is over for good.
+    Raises Busy while a backup of the source is being made, ConfigError without config/retention.yaml, when
+    this machine's clock is ahead, or the holds of a lost database were not confirmed: what is marked is over
+    for good.
     """
     expired: list[str] = []
     with source_lock(ctx, source) as conn:
@@ -187,6 +189,8 @@ def mark(ctx: BackupContext, source: str, run: RunRef | None = None) -> Marked:
             decided = _decide(ctx, conn, source, now)
             drop = [(d, f) for d, f in decided if not d.keep]
             free = [(d, f) for d, f in drop if _is_free(conn, d.backup.backup_id)]
+            if free:
+                _require_holds(conn, source)
             for decision, _ in free[:_AT_MOST]:
                 _mark(conn, decision, now)
             _tell(ctx, conn, source, free[:_AT_MOST], run, now)
@@ -207,6 +211,17 @@ def _require_clock(conn: Connection, now: datetime) -> None:
             expected="clocks that agree, or one here that is less than an hour ahead",
             found=f"{now:%Y-%m-%d %H:%M}Z here, {there:%Y-%m-%d %H:%M}Z there",
             do="set the clocks (`tidewatch doctor` shows them), and run it again",
+        )
+
+
+def _require_holds(conn: Connection, source: str) -> None:
+    if (lost := unconfirmed(conn)) is not None:
+        raise ConfigError(
+            f"Backups of {source} have had their time, and nothing is removed",
+            expected="legal holds that a person has confirmed since the database was lost",
+            found=f"record {lost.seq} of {lost.at:%Y-%m-%d}: the database was lost, and its holds with it",
+            do="place the holds again (docs/retention.md), then `tidewatch holds confirm`, also if there "
+            "were none",
         )
 
 

@@ -17,9 +17,10 @@ from tidewatch.core.database import Connection, execute
 from tidewatch.core.errors import ConfigError, IntegrityError, NotFound
 from tidewatch.core.plain import shows
 from tidewatch.evidence import ledger, schemas
+from tidewatch.evidence.chains import NewChain, chain_before
 from tidewatch.vault import catalogue
 
-__all__ = ["Hold", "Placed", "holds", "lift", "place"]
+__all__ = ["Hold", "Placed", "confirm", "holds", "lift", "place", "unconfirmed"]
 
 _HOLDER, _REASON = 200, 2000
 
@@ -124,6 +125,32 @@ def lift(ctx: BackupContext, hold_id: str, *, by: str, reason: str) -> Placed:
                 do="nothing; if it is wanted again, place a new one",
             )
     return Placed(hold, 0, tuple(protect(ctx)))
+
+
+def confirm(ctx: BackupContext, *, by: str, reason: str) -> int:
+    """Say that every legal hold stands again after the database was lost; how many are in force.
+
+    Until somebody does, nothing expires. Without such a loss, and said again, it changes nothing. Raises
+    ConfigError.
+    """
+    by, reason = _given("by", by), _given("reason", reason, _REASON)
+    with ctx.connect() as conn:
+        execute(conn, "retention/guard_holds")
+        in_force = len(holds(conn))
+        if (lost := unconfirmed(conn)) is not None:
+            body = schemas.HoldsConfirmed.model_validate(
+                {"chain_before": lost.seq, "holds": in_force, "by": by, "reason": reason}
+            )
+            ledger.append(conn, kind=body.KIND, subject="holds", body=body, now=ctx.now())
+    return in_force
+
+
+def unconfirmed(conn: Connection) -> NewChain | None:
+    """The loss of a database after which nobody has confirmed the holds yet."""
+    lost = chain_before(conn)
+    if lost is None or any(r.seq > lost.seq for r in ledger.records(conn, kind=schemas.HoldsConfirmed.KIND)):
+        return None
+    return lost
 
 
 def _given(name: str, value: str, longest: int = 200) -> str:
