@@ -89,7 +89,7 @@ def lift(
     return _say(lifted, f"{hold_id} is lifted.", as_json)
 
 
-@app.command(short_help="After the loss of the database: every hold stands again.")
+@app.command(short_help="Say that every hold stands again.")
 def confirm(reason: Why, by: By) -> int:
     """Holds are not in the regions. After `tidewatch catalog rebuild` of a lost database nothing expires
     until they are placed again and somebody says so here, also when there were none.

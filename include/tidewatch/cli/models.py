@@ -13,7 +13,7 @@ from tidewatch.core.errors import ConfigError, NotFound
 
 app = typer.Typer(
     no_args_is_help=True,
-    short_help="Versions of the sentiment model: list, promote, roll back.",
+    short_help="Versions of the sentiment model.",
     help="The registry of the sentiment model: versions that never change, and the champion, which scores.",
 )
 
