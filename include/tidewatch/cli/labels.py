@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    short_help="Labels of posts: import, list, agreement, delete, export, seed.",
+    short_help="Labels of posts, and how far they agree.",
     help="Labels of posts: what the sentiment model learns from.",
 )
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    short_help="The sentiment model: train, score, evaluate, explain.",
+    short_help="The sentiment model: train it, ask it.",
     help="The sentiment model, on files: CSV or Parquet with the columns text, label and, if any, weight.",
 )
 
