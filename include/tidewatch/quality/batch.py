@@ -15,6 +15,10 @@ from tidewatch.core.errors import ConfigError
 from tidewatch.quality.gate import BatchGate, Expectation, Gate, near
 from tidewatch.quality.plain import clean, short
 
+# Rows come from strangers and may hold half a character, which Arrow's strings refuse: where pyarrow is
+# installed, pandas would take those for every column of text.
+pd.options.mode.string_storage = "python"
+
 _TEMPLATE = re.compile(r"%|(?<![:\w]):\w+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
