@@ -133,7 +133,7 @@ class _Checker:
             self._problem(
                 self.last.seq + 1,
                 f"the chain ends at record {self.last.seq}, but evidence.head says {stored.seq}: "
-                "records were cut from the end",
+                f"records were cut from the end, from record {self.last.seq + 1} on",
             )
         elif stored.seq < self.last.seq:
             self._problem(
@@ -151,7 +151,8 @@ class _Checker:
             self._problem(
                 self.last.seq + 1,
                 f"the chain ends at record {self.last.seq}, but record {self.expect.seq} with the hash "
-                f"{self.expect.hash} was anchored: records were cut from the end"
+                f"{self.expect.hash} was anchored: records were cut from the end, from record "
+                f"{self.last.seq + 1} on"
                 if self.expect.seq > self.last.seq
                 else f"record {self.expect.seq} with the hash {self.expect.hash} was anchored, but is gone",
             )
