@@ -17,16 +17,23 @@ create table sentiment.retrainings (
     state       text not null default 'running' check (state in
                     ('running', 'not_enough', 'refused', 'awaiting', 'promoted', 'rejected', 'unanswered', 'failed')),
     digest      text collate "C" references sentiment.data_versions,
+    frozen_at   timestamptz,                                         -- what is recent is counted from here
     split       jsonb,                                               -- counts of the sets; what was left out and why
     missing     jsonb,                                               -- not_enough: what is missing, in numbers
     champion    bigint references sentiment.models,                  -- what the challenger was compared with
     challenger  bigint references sentiment.models,
     search      jsonb,                                               -- parameters tried, and how they did
+    measured    jsonb,                                               -- speed of the challenger, posts a second
+    gates       jsonb,                                               -- by gate: passed, critical, warnings, docs
     told        jsonb,                                               -- refused, failed: which gate, in words
     decided_by  text check (length(decided_by) between 1 and 200),
     note        text check (length(note) <= 2000),
-    ended_at    timestamptz check (ended_at >= started_at)
+    via         text check (via in ('airflow', 'console', 'command_line')),
+    ledger_seq  bigint,                                              -- the record of how it ended
+    ended_at    timestamptz check (ended_at >= started_at),
+    constraint open_without_end check ((state in ('running', 'awaiting')) = (ended_at is null))
 );
+create unique index retrainings_one on sentiment.retrainings ((true)) where state in ('running', 'awaiting');
 comment on table sentiment.retrainings is 'Runs of retrain_model: one row a run, its state and what came of it';
 
 -- How champion and challenger did on each set of held-out posts; figures is an Evaluation (docs/sentiment.md).
