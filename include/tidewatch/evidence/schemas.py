@@ -875,6 +875,49 @@ class ModelPromoted(Body):
     why: Annotated[FreeText, Field(min_length=1)]
 
 
+class RetrainingStarted(Body):
+    """A run of retraining began; `champion` is the version that its challenger is compared with."""
+
+    KIND: ClassVar[str] = "retraining.started"
+
+    run_id: Name
+    dag_id: Name
+    started_by: FreeText | None
+    """None: the schedule."""
+    champion: Annotated[int, Field(ge=1)] | None
+    started_at: Utc
+
+
+class RetrainingEnded(Body):
+    """A run of retraining ended before a person was asked: too few labels, a gate, or a failure."""
+
+    KIND: ClassVar[str] = "retraining.ended"
+
+    run_id: Name
+    state: Literal["not_enough", "refused", "failed"]
+    digest: Digest | None
+    """The frozen labels."""
+    challenger: Annotated[int, Field(ge=1)] | None
+    found: FreeText
+    ended_at: Utc
+
+
+class RetrainingDecided(Body):
+    """What a person said to a challenger; `unanswered`: nobody did in time. Approved, it is the champion by a
+    record model.promoted in the same transaction."""
+
+    KIND: ClassVar[str] = "retraining.decided"
+
+    run_id: Name
+    decision: Literal["approved", "rejected", "unanswered"]
+    decided_by: FreeText | None
+    note: FreeText
+    via: Literal["airflow", "console", "command_line"]
+    challenger: Annotated[int, Field(ge=1)]
+    instead_of: Annotated[int, Field(ge=1)] | None
+    decided_at: Utc
+
+
 SCHEMAS: Mapping[str, type[Body]] = {
     model.KIND: model
     for model in (
@@ -918,6 +961,9 @@ SCHEMAS: Mapping[str, type[Body]] = {
         LabelsFrozen,
         ModelRegistered,
         ModelPromoted,
+        RetrainingStarted,
+        RetrainingEnded,
+        RetrainingDecided,
     )
 }
 

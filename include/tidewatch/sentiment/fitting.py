@@ -45,10 +45,18 @@ class Chosen(NamedTuple):
 
 
 def fit(
-    rows: Rows, which: Array, labels: Array, costs: Array, classes: int, buckets: int, seed: int
+    rows: Rows,
+    which: Array,
+    labels: Array,
+    trust: Array,
+    classes: int,
+    buckets: int,
+    seed: int,
+    cost: float = COST,
 ) -> Fitted:
-    """Classifiers for the rows numbered `which`. labels: int64, 0 to classes - 1, and costs: float64, both of
-    those rows. The same rows and seed give the same weights, on any number of cores."""
+    """Classifiers for the rows numbered `which`. labels: int64, 0 to classes - 1, and trust: float64, both of
+    those rows; an error costs `cost` times the row's trust. The same rows and seed give the same weights, on
+    any number of cores."""
     uses = _uses(rows.ends, rows.columns, which, labels, classes, buckets)
     known = uses.sum(axis=0) >= FEWEST
     places = np.where(known, np.cumsum(known) - 1, -1).astype(np.int32)
@@ -70,7 +78,7 @@ def fit(
             chosen,
             scales,
             lambda values: separate(
-                chosen.ends, chosen.columns, values, signs, costs * COST, width, ROUNDS, TOLERANCE, seed
+                chosen.ends, chosen.columns, values, signs, trust * cost, width, ROUNDS, TOLERANCE, seed
             ),
         )
 

@@ -42,6 +42,7 @@ def train(
     seed: int,
     classes: Sequence[str] = LABELS,
     balance: float = 0.0,
+    cost: float = COST,
     bits: int = BITS,
     dataset_sha256: str | None = None,
 ) -> Model:
@@ -49,9 +50,10 @@ def train(
 
     `classes` are those that must occur and that the model can give. `balance` moves labels, not
     probabilities, from frequent classes to rare ones: 0 gives the likeliest label, 1 takes the frequencies
-    of the classes out of account (logit adjustment: Menon et al., ICLR 2021). `dataset_sha256` is the name of
-    the frozen data; without it, the digest of what is given. Raises ConfigError for data that nothing can be
-    learned from.
+    of the classes out of account (logit adjustment: Menon et al., ICLR 2021). The higher the
+    `cost` of an error, the more exactly the texts are learned. `dataset_sha256` is the name of the frozen
+    data; without it, the digest of what is given. Raises ConfigError for data that nothing can be learned
+    from.
     """
     array, data, offsets = utf8(texts)
     truth = checked(labels)
@@ -66,9 +68,9 @@ def train(
     folds = _folds(rows, FOLDS if len(truth) <= MANY else FOLDS_OF_MANY, seed)
     if not folds.any():
         raise _unfit("texts that look all alike", "different texts, to learn from some and try on others")
-    held, held_bare = _held_out(rows, bare, folds, places, trust, len(present), bits, seed)
+    held, held_bare = _held_out(rows, bare, folds, places, trust, len(present), bits, seed, cost)
     mixed = blend(held, places, trust)
-    fitted = fit(rows, np.arange(len(truth)), places, trust, len(present), 1 << bits, seed)
+    fitted = fit(rows, np.arange(len(truth)), places, trust, len(present), 1 << bits, seed, cost)
 
     leanings = np.zeros(len(LABELS))
     leanings[present] = -balance * np.log(np.bincount(places, trust, len(present)) / trust.sum())
@@ -83,7 +85,7 @@ def train(
         "leanings": leanings.tolist(),
         "dataset_sha256": digest,
         "texts": dict(zip(LABELS, np.bincount(truth, minlength=len(LABELS)).tolist(), strict=True)),
-        "parameters": _parameters(seed, balance, folds, mixed),
+        "parameters": _parameters(seed, balance, cost, folds, mixed),
         "metrics": {
             "held_out": _measured(held, mixed, present, leanings, truth),
             "held_out_without_emoticons": _measured(held_bare, mixed, present, leanings, truth),
@@ -92,12 +94,12 @@ def train(
     return Model(header, learned)
 
 
-def _parameters(seed: int, balance: float, folds: Array, mixed: Blend) -> dict[str, Any]:
+def _parameters(seed: int, balance: float, cost: float, folds: Array, mixed: Blend) -> dict[str, Any]:
     return {
         "seed": seed,
         "balance": float(balance),
         "folds": int(folds.max()) + 1,
-        "cost": COST,
+        "cost": float(cost),
         "rounds": ROUNDS,
         "tolerance": TOLERANCE,
         "fewest": FEWEST,
@@ -113,14 +115,22 @@ def _measured(held: Array, mixed: Blend, present: Array, leanings: Array, truth:
 
 
 def _held_out(
-    rows: Rows, bare: Rows, folds: Array, places: Array, trust: Array, classes: int, bits: int, seed: int
+    rows: Rows,
+    bare: Rows,
+    folds: Array,
+    places: Array,
+    trust: Array,
+    classes: int,
+    bits: int,
+    seed: int,
+    cost: float,
 ) -> tuple[Array, Array]:
     """Scores of every text from classifiers that did not see it: with its emoticons, and without."""
     shape = (len(places), len(SCALINGS), classes)
     held, held_bare = np.empty(shape), np.empty(shape)
     for fold in range(int(folds.max()) + 1):
         seen, unseen = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        fitted = fit(rows, seen, places[seen], trust[seen], classes, 1 << bits, seed)
+        fitted = fit(rows, seen, places[seen], trust[seen], classes, 1 << bits, seed, cost)
         held[unseen] = scores_of(rows, unseen, fitted)
         held_bare[unseen] = scores_of(bare, unseen, fitted)
     return held, held_bare
