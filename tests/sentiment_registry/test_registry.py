@@ -85,6 +85,17 @@ def test_promoting_and_going_back_move_one_champion_and_each_step_is_recorded(co
     ]  # fmt: skip
 
 
+def test_whoever_names_the_version_that_is_to_go_takes_no_second_step_by_mistake(conn: Connection) -> None:
+    for number, content in enumerate((b"one", b"two", b"three"), 1):
+        registered(conn, content)
+        promoted(conn, number, number - 1 or None)
+    assert registry.rollback(conn, by="li.wei", why="wrong", now=NOW, instead_of=3).version == 2
+    with pytest.raises(Busy, match="version 3 as the champion, which is to go.*version 2"):
+        registry.rollback(conn, by="wang.wei", why="wrong", now=NOW, instead_of=3)
+    now = registry.champion(conn)
+    assert now is not None and (now.version, now.by) == (2, "li.wei")
+
+
 def test_promoting_again_changes_nothing_and_an_outdated_comparison_is_refused(conn: Connection) -> None:
     for content in (b"one", b"two", b"three"):
         registered(conn, content)

@@ -14,7 +14,7 @@ from tidewatch.core.redaction import install_log_redaction
 from tidewatch.core.settings import load_settings
 from tidewatch.orchestration import notice_tasks
 from tidewatch.orchestration.connections import from_airflow
-from tidewatch.orchestration.sign_off import REFUSE, SIGN
+from tidewatch.orchestration.sign_off import SignOffOperator
 from tidewatch.restore import drill, report, signoff
 from tidewatch.restore import gate as gates
 from tidewatch.restore.context import RestoreContext, build_context
@@ -119,18 +119,14 @@ def _record(
 
 def _answer(answer: Mapping[str, Any] | None) -> tuple[signoff.Decision, str | None, str, signoff.Via]:
     """Decision, name, note and way of what the operator gave. Without a name nothing is signed."""
-    given = answer or {}
-    user = given.get("responded_by_user") or {}
-    note = str((given.get("params_input") or {}).get("note") or "")
-    name = user.get("name") or user.get("id")
-    chosen = list(given.get("chosen_options") or [])
-    if name and chosen == [SIGN]:
-        return "signed", str(name), note, "airflow"
-    if name and chosen == [REFUSE]:
-        return "refused", str(name), note or "no reason was given", "airflow"
-    if name:
-        return "unsigned", None, f"left unsigned by {name}. {note}".strip(), "airflow"
-    return "unsigned", None, note, "timeout"
+    given = SignOffOperator.answer(answer)
+    if given.said == "yes":
+        return "signed", given.by, given.note, "airflow"
+    if given.said == "no":
+        return "refused", given.by, given.note or "no reason was given", "airflow"
+    if given.by:
+        return "unsigned", None, f"left unsigned by {given.by}. {given.note}".strip(), "airflow"
+    return "unsigned", None, given.note, "timeout"
 
 
 def _selection(airflow: Context) -> Selection:

@@ -192,15 +192,26 @@ def promote(
                       by=who, why=reason, now=moment)  # fmt: skip
 
 
-def rollback(conn: Connection, *, by: str, why: str, now: datetime) -> Champion:
-    """Bring the former champion back. In the caller's transaction.
+def rollback(
+    conn: Connection, *, by: str, why: str, now: datetime, instead_of: int | None = None
+) -> Champion:
+    """Bring the former champion back; `instead_of` is the version that is to go, if the caller names it. In
+    the caller's transaction.
 
-    Raises NotFound when there is none below, ConfigError without a name or a reason, LedgerError, LedgerBusy.
+    Raises NotFound when there is none below, Busy when another version than `instead_of` is the champion,
+    ConfigError without a name or a reason, LedgerError, LedgerBusy.
     """
     moment, who, reason = require_utc(now), _person(by), _reason(why)
     with ledger.transaction(conn):
         ledger.lock_head(conn, "The model could not be rolled back")
         current = champion(conn)
+        if instead_of is not None and (current is None or current.version != instead_of):
+            raise Busy(
+                "The sentiment model is not rolled back",
+                expected=_named(instead_of) + " as the champion, which is to go",
+                found=_named(current.version if current else None),
+                do="look at `tidewatch models list`: somebody else may have changed the champion already",
+            )
         row = execute(conn, "sentiment/champion_at", {"place": current.below if current else None}).fetchone()
         if row is None:
             raise NotFound(
