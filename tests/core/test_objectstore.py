@@ -82,6 +82,13 @@ def test_what_was_put_is_read_back(store: ObjectStore, key: str) -> None:
     assert [listed.key for listed in store.list(key[:3])] == [key]
 
 
+def test_what_is_read_whole_has_a_limit(store: ObjectStore) -> None:
+    store.put("k", b"x" * 10)
+    assert store.read("k", largest=10) == b"x" * 10
+    with pytest.raises(IntegrityError, match="larger than what is read whole"):
+        store.read("k", largest=9)
+
+
 def test_a_large_object_streams_in_chunks_of_at_most_a_mebibyte(store: ObjectStore) -> None:
     parts = [secrets.token_bytes(5 * MIB), secrets.token_bytes(3 * MIB + 17)]
     version = upload(store, "large", *parts)

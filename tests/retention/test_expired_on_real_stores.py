@@ -118,6 +118,34 @@ def test_what_nobody_needs_goes_and_what_a_kept_backup_refers_to_stays(rig: Hist
     assert "orphans.removed" not in rig.kinds()
 
 
+def _tested(rig: HistoryRig, backup_id: str, region: str, status: str) -> None:
+    number = len(rig.query("select 1 from restore.tests"))
+    at = f"now() + interval '{number} s'"
+    run_sql(
+        rig.warehouse,
+        "insert into restore.tests (test_id, dag_id, run_id, attempt, source, region, backup_id, choice, "
+        f"status, started_at, ended_at) values ('rt-{number}', 'test_restores', 'run-{number}', 1, 'media', "
+        f"'{region}', '{backup_id}', 'latest', '{status}', {at}, {at})",
+    )
+
+
+def test_a_backup_that_failed_its_restore_tests_lets_no_older_one_go(rig: HistoryRig) -> None:
+    days = [rig.made(days_ago, str(days_ago)) for days_ago in (5, 3, 1, 0)]
+
+    def kept() -> list[bool]:
+        return [d.keep for d in preview(rig.ctx, "media")]
+
+    assert kept() == [False, False, True, True]
+    for backup_id in days[2:]:
+        for region in rig.regions[:2]:
+            _tested(rig, backup_id, region.config.name, "failed")
+    assert kept() == [False, True, True, True]
+    _tested(rig, days[3], rig.regions[0].config.name, "passed")
+    assert kept() == [False, False, True, True], "from one region it can be restored"
+    _tested(rig, days[3], rig.regions[0].config.name, "failed")
+    assert kept() == [False, True, True, True], "the last word of a region counts"
+
+
 def test_after_the_loss_of_the_database_nothing_expires_until_a_person_has_confirmed_the_holds(
     rig: HistoryRig,
 ) -> None:

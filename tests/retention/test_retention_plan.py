@@ -149,6 +149,21 @@ def test_the_newest_good_one_is_kept_for_ever_and_so_is_the_newest_copy_in_each_
     assert found["one"].reasons == ("the newest good backup",) and found["one"].open_end
 
 
+def test_what_could_not_be_restored_does_not_take_the_place_of_what_may_be() -> None:
+    rules = policy(daily=1)
+    backups = [backup(str(day), f"2026-01-{day:02} 02:00") for day in range(1, 6)]
+    doubted = [*backups[:3], *(replace(b, doubted=True) for b in backups[3:])]
+    found = decided(doubted, rules, "2026-01-05 03:00")
+    assert {name for name, d in found.items() if d.keep} == {"3", "5"}
+    assert found["3"].open_end and found["3"].reasons == (
+        "the newest good backup whose restore tests did not fail",
+    )
+    healed = [*doubted, backup("6", "2026-01-06 02:00")]
+    assert {name for name, d in decided(healed, rules, "2026-01-06 03:00").items() if d.keep} == {"6"}
+    hopeless = [replace(b, doubted=True) for b in backups]
+    assert {name for name, d in decided(hopeless, rules, "2026-01-05 03:00").items() if d.keep} == {"5"}
+
+
 def test_without_any_good_one_the_newest_is_kept() -> None:
     backups = [backup(n, f"2020-01-0{n} 02:00", status="suspect") for n in "12"]
     found = decided(backups, policy(daily=3), "2026-01-01 00:00")

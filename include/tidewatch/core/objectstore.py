@@ -47,6 +47,9 @@ T = TypeVar("T")
 CHUNK = 1 << 20
 ATTEMPTS = 5
 _MAX_WAIT_S = 20.0
+LARGEST_READ = 512 << 20
+"""Bytes that `read` takes into memory at most. The manifest of 100,000 files has 24 MB; who may write
+into a bucket could put there what no memory holds."""
 
 
 @dataclass(frozen=True)
@@ -333,9 +336,23 @@ class ObjectStore:
         finally:
             body.close()
 
-    def read(self, key: str, version_id: str | None = None) -> bytes:
-        """A small object whole (manifests, probes)."""
-        return self.call("read", key, lambda: b"".join(self._chunks(key, self._open(key, version_id))))
+    def read(self, key: str, version_id: str | None = None, *, largest: int = LARGEST_READ) -> bytes:
+        """A small object whole (manifests, probes). Raises IntegrityError beyond `largest` bytes."""
+
+        def whole() -> bytes:
+            found = bytearray()
+            for chunk in self._chunks(key, self._open(key, version_id)):
+                found += chunk
+                if len(found) > largest:
+                    raise IntegrityError(
+                        f"{key} in region {self.region} is larger than what is read whole",
+                        expected=f"at most {largest} bytes",
+                        found="more",
+                        do="look at its versions: somebody else may have written it",
+                    )
+            return bytes(found)
+
+        return self.call("read", key, whole)
 
     def digest(self, key: str, version_id: str | None = None) -> tuple[str, int]:
         """SHA-256 (hex) and size of what `read` would give, in the memory of one chunk."""

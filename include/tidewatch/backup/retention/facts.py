@@ -1,4 +1,4 @@
-"""What the catalogue knows, as the plan wants it. SQL on schema `vault`: sql/retention/."""
+"""What the catalogue knows and restore tests found, as the plan wants it. SQL: sql/retention/."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ def facts_of(conn: Connection, source: str, regions: Collection[str]) -> list[Fa
                 row["snapshot_at"],
                 frozenset(row["verified_in"]),
                 row["locked_until"],
+                row["doubted"],
             ),
             row["keep_until"],
             row["data_class"],

@@ -5,7 +5,8 @@ when a backup is made which generations it belongs to, and its objects can be lo
 failed one leaves the place to the next good one, one whose days are over does not. A backup is kept while
 
 - a generation needs it: it is of one of the newest so many periods that have one, or not yet so many days old
-- it is the newest good one of its source, or the newest verified one in some region
+- it is the newest good one of its source, the newest of those that no failed restore test speaks against,
+  or the newest verified one in some region
 - a legal hold covers it
 - it is suspect, or rejected, and not yet as old as the policy says; or there is no good one at all
 - it is locked
@@ -36,6 +37,8 @@ class Known:
     verified_in: frozenset[str] = frozenset()
     locked_until: datetime | None = None
     """When the last lock of its manifests ends."""
+    doubted: bool = False
+    """Its restore tests failed, from every region that was tried last."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +205,9 @@ def _last_ones(
             cases[ordered[-1].backup_id].without_date("the newest of all, and none is good")
         return
     cases[good[-1].backup_id].without_date("the newest good backup")
+    sound = next((b for b in reversed(good) if not b.doubted), None)
+    if sound is not None and sound is not good[-1]:
+        cases[sound.backup_id].without_date("the newest good backup whose restore tests did not fail")
     last_in: dict[str, list[str]] = {}
     for region in sorted(regions):
         there = next((b for b in reversed(good) if region in b.verified_in), None)
