@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pytest
 import yaml
 from cryptography.fernet import Fernet
 
@@ -131,12 +132,13 @@ def test_the_shipped_configuration_needs_only_connections_that_are_made(
         assert f"Write:{region.bucket}" in rights["identities"][1]["actions"]
 
 
-def test_airflows_own_tables_are_judged_as_in_the_demo(project: Path) -> None:
+@pytest.mark.parametrize("source", ["airflow_metadata", "tidewatch_warehouse"])
+def test_our_own_databases_are_judged_as_in_the_demo(project: Path, source: str) -> None:
     gates = []
     for directory in ("config", "compose/config"):
         listed = yaml.safe_load((project / directory / "sources.yaml").read_text())["sources"]
-        gates.append(next(s for s in listed if s["name"] == "airflow_metadata")["gate"])
-    assert gates[0] == gates[1], "copy `gate` of airflow_metadata to compose/config/sources.yaml"
+        gates.append(next(s for s in listed if s["name"] == source)["gate"])
+    assert gates[0] == gates[1], f"copy `gate` of {source} to compose/config/sources.yaml"
 
 
 def _region_files(directory: Path) -> list[Path]:

@@ -200,7 +200,7 @@ def test_the_demo_configuration_is_valid(monkeypatch: pytest.MonkeyPatch) -> Non
     config = load_settings().config_dir
     sources = read_yaml(config / "sources.yaml", SourcesFile)
     regions = read_yaml(config / "regions.yaml", RegionsFile)
-    assert [s.name for s in sources.sources] == ["ops", "airflow_metadata", "media"]
+    assert [s.name for s in sources.sources] == ["ops", "airflow_metadata", "tidewatch_warehouse", "media"]
     assert [r.name for r in regions.regions] == ["cn-east", "cn-north", "cn-south"]
     assert {s.data_class for s in sources.sources} <= set(regions.residency)
     media = sources.source("media")

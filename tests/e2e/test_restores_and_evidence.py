@@ -13,7 +13,7 @@ from tidewatch.local.rest import FINISHED
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 REGIONS = {"cn-east", "cn-north", "cn-south"}
-SOURCES = {"ops", "airflow_metadata", "media"}
+SOURCES = {"ops", "airflow_metadata", "tidewatch_warehouse", "media"}
 
 
 def test_restores_are_proved_from_every_region_and_a_person_signs(demo: Any) -> None:
@@ -104,5 +104,5 @@ def test_the_console_lies_behind_the_login_of_airflow(demo: Any) -> None:
         api.dag_ids()  # signs in
         page = api._client.get("/tidewatch/", follow_redirects=True)
     assert page.status_code == 200
-    for word in ("ops", "media", "airflow_metadata", *REGIONS):
+    for word in (*SOURCES, *REGIONS):
         assert word in page.text

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import struct
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -252,3 +254,21 @@ def test_contradicting_labels_of_one_text_are_learned_as_doubt() -> None:
 def test_texts_that_all_look_alike_teach_nothing() -> None:
     with pytest.raises(ConfigError, match="look all alike"):
         train(["好"] * 60, [0] * 30 + [1] * 20 + [2] * 10, seed=1, bits=BITS)
+
+
+def test_two_who_save_to_one_path_leave_one_whole_model(model: Model, tmp_path: Path) -> None:
+    path = tmp_path / "sentiment.model"
+    texts, labels = posts(100, seed=9)
+    models = [model, train(texts, labels, seed=9, bits=12)]
+    ready = threading.Barrier(2)
+
+    def save(one: Model) -> str:
+        ready.wait(60)
+        for _ in range(10):
+            digest = one.save(path)
+        return digest
+
+    with ThreadPoolExecutor(2) as pool:
+        saved = set(pool.map(save, models))
+    assert hashlib.sha256(Model.load(path).to_bytes()).hexdigest() in saved
+    assert [p.name for p in tmp_path.iterdir()] == ["sentiment.model"]

@@ -227,6 +227,16 @@ create event trigger no_conversions on ddl_command_start when tag in ('CREATE CO
     execute function refuse_ddl();
 alter event trigger no_drop disable;
 
+-- What a dump and a restore word with other brackets.
+create table ranges (
+    a int, b int, c boolean default (1 between 1 and 4 and 2 > 1),
+    check (a between 1 and 9 and b > 3), check (a not between 10 and 12 or b is null or a = b)
+);
+create view in_range as
+    select a between 1 and 4 and b > 2 as small from ranges where a between 1 and 4 and b > 2 or a is null;
+create index on ranges (b) where a between 1 and 4 and b > 2;
+create policy in_range on ranges using (a between 1 and 4 and b > 2);
+
 comment on schema "Select" is e'two\nlines; -- and ''quotes''';
 comment on type mood is 'enum 怒';
 comment on domain few is 'domain';

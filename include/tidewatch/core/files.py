@@ -13,20 +13,44 @@ from tidewatch.core.errors import Busy
 def replace_file(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """Write `data` to `path` in one step. The mode is that of the file that is there, else `mode`.
 
-    What a killed write left beside it (`.<name>.partial`) is replaced by the next one; two writers at once
-    need a lock around this. Raises OSError.
+    Of two writers at once the second waits for the first, and its file stays, whole. Where the new content
+    depends on the old one, writers need a lock around reading and writing. What a killed write left beside it
+    (`.<name>.partial`) is removed by the next one. Raises OSError.
     """
     partial = path.with_name(f".{path.name}.partial")
-    partial.unlink(missing_ok=True)
-    if path.exists():
-        mode = path.stat().st_mode & 0o7777
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
+    with os.fdopen(_for_us_alone(partial), "wb") as file:
+        if path.exists():
+            mode = path.stat().st_mode & 0o7777
         file.write(data)
         os.fchmod(file.fileno(), mode)
         file.flush()
         os.fsync(file.fileno())
-    move(partial, path)
+        move(partial, path)
+
+
+def _for_us_alone(partial: Path) -> int:
+    """A descriptor of a new, empty, locked file of mode 600 at `partial`; waits while another writer has one
+    there. Never one that was there before: somebody may be reading that."""
+    while True:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            ours = os.fstat(descriptor)
+            if ours.st_nlink and _same(partial, ours):  # else its writer has renamed or removed it meanwhile
+                if ours.st_size == 0 and ours.st_mode & 0o077 == 0:
+                    return descriptor
+                partial.unlink()  # its writer is dead: the lock was free
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _same(path: Path, file: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), file)
+    except FileNotFoundError:
+        return False
 
 
 def move(source: Path, target: Path) -> None:

@@ -87,6 +87,7 @@ def connections(server: LocalPostgres, home: Path) -> dict[str, dict[str, Any]]:
         "tidewatch_warehouse": fields("tidewatch", "tidewatch"),
         "tidewatch_source_ops": fields(BACKUP_ROLE, "ops"),
         "tidewatch_source_airflow": fields(BACKUP_ROLE, "airflow"),
+        "tidewatch_source_tidewatch": fields(BACKUP_ROLE, "tidewatch"),
         # What restores need: a superuser, who may make databases and whatever is in them.
         "tidewatch_restore": {**admin, "login": "postgres", "password": server.password},
     }

@@ -12,6 +12,7 @@ from typing import Any
 from tidewatch.core.canonical import digest
 from tidewatch.core.database import Connection, execute
 from tidewatch.vault.facts import Extension, ObjectDigests, Sha256
+from tidewatch.vault.wording import levelled
 
 _SCHEMA = (
     "columns",
@@ -40,7 +41,8 @@ def schema_digests(conn: Connection) -> tuple[dict[str, ObjectDigests], Sha256]:
     kinds: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
     for name in _SCHEMA:
         for row in execute(conn, f"vault/schema/{name}"):
-            kinds[row["kind"]][row["identity"]].append(row["definition"])
+            worded = row["definition"] if row["kind"] == "comment" else levelled(row["definition"])
+            kinds[row["kind"]][row["identity"]].append(worded)
     digests = {kind: _digests(kinds[kind]) for kind in sorted(kinds)}
     return digests, digest({kind: d.sha256 for kind, d in digests.items()})
 
