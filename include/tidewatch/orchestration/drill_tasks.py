@@ -14,6 +14,7 @@ from tidewatch.core.redaction import install_log_redaction
 from tidewatch.core.settings import load_settings
 from tidewatch.orchestration import notice_tasks
 from tidewatch.orchestration.connections import from_airflow
+from tidewatch.orchestration.dag_runs import run_of, started_by
 from tidewatch.orchestration.sign_off import SignOffOperator
 from tidewatch.restore import drill, report, signoff
 from tidewatch.restore import gate as gates
@@ -22,7 +23,6 @@ from tidewatch.restore.drill import Selection
 from tidewatch.restore.results import Planned
 from tidewatch.restore.signoff import SignOffRefused
 from tidewatch.restore.targets import load_targets
-from tidewatch.vault.manifest import RunRef
 
 log = logging.getLogger(__name__)
 
@@ -44,28 +44,28 @@ def test(planned: Mapping[str, Any]) -> dict[str, Any]:
     airflow["test"] = one.label  # type: ignore[typeddict-unknown-key]
     passed = False
     try:
-        outcome = drill.run_test(context, one, _run_of(airflow), load_targets(context.settings))
+        outcome = drill.run_test(context, one, run_of(airflow), load_targets(context.settings))
         outcome.raise_if_failed()
         passed = True
     finally:
         if not passed:
-            _tell()
+            notice_tasks.deliver_now()
     return {"test_id": outcome.test_id, "status": outcome.status, "rto_seconds": outcome.rto_seconds}
 
 
 def gate() -> None:
     """Judge the whole run; raises GateFailed."""
     airflow = get_current_context()
-    gates.judge_run(_context(), _run_of(airflow), _selection(airflow)).raise_if_failed()
+    gates.judge_run(_context(), run_of(airflow), _selection(airflow)).raise_if_failed()
 
 
 def make_report() -> dict[str, Any]:
     """Make the report that a person is asked to sign, and tell that it waits."""
     airflow = get_current_context()
     made = report.make_report(
-        _context(), _run_of(airflow), _selection(airflow), started_by=_started_by(airflow)
+        _context(), run_of(airflow), _selection(airflow), started_by=started_by(airflow)
     )
-    _tell()
+    notice_tasks.deliver_now()
     return {
         "run_id": made.run_id,
         "passed": made.passed,
@@ -134,24 +134,6 @@ def _selection(airflow: Context) -> Selection:
     return Selection(tuple(given["sources"] or ()), tuple(given["regions"] or ()))
 
 
-def _run_of(airflow: Context) -> RunRef:
-    return RunRef(dag_id=airflow["dag"].dag_id, run_id=airflow["run_id"], try_number=airflow["ti"].try_number)
-
-
-def _started_by(airflow: Context) -> str | None:
-    """Who triggered the run; None: the schedule."""
-    name = getattr(airflow["dag_run"], "triggering_user_name", None)
-    return str(name) if name else None
-
-
 def _context() -> RestoreContext:
     install_log_redaction()
     return build_context(load_settings(), from_airflow, clock=utc_now, progress=log.info)
-
-
-def _tell() -> None:
-    """Send what is due now: the run's last task may wait for a person for days."""
-    try:
-        notice_tasks.deliver()
-    except Exception:  # what is not sent now is sent by the next run of any Dag
-        log.warning("notices could not be sent now", exc_info=True)

@@ -1,4 +1,4 @@
-"""What the `tell` task of every Dag calls."""
+"""What the `tell` task of every Dag calls, and tasks after which a run may wait."""
 
 import logging
 
@@ -28,3 +28,12 @@ def deliver() -> dict[str, int]:
     counts = {name: getattr(delivered, name) for name in ("sent", "failed", "pending", "given_up")}
     log.info("notices: %s", counts)
     return counts
+
+
+def deliver_now() -> None:
+    """Send what is due before a task ends whose run may wait for a person for days. Never an error: what is
+    not sent now is sent by the next run of any Dag."""
+    try:
+        deliver()
+    except Exception:  # it must not hide why the task failed
+        log.warning("notices could not be sent now", exc_info=True)

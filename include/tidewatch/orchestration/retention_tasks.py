@@ -19,7 +19,7 @@ from tidewatch.core.errors import Busy, RegionUnavailable
 from tidewatch.core.redaction import install_log_redaction
 from tidewatch.core.settings import load_settings
 from tidewatch.orchestration.connections import from_airflow
-from tidewatch.vault.manifest import RunRef
+from tidewatch.orchestration.dag_runs import run_of
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def expire(source: str) -> dict[str, Any]:
         return {"source": source, "would_expire": going, "kept": len(decisions) - going}
     locks = expiring.extend_locks(context, source)
     try:
-        marked = expiring.mark(context, source, _run_of(airflow))
+        marked = expiring.mark(context, source, run_of(airflow))
     except Busy as busy:
         raise AirflowSkipException(str(busy)) from busy
     _require_done(f"extend the locks of {source}", locks.problems)
@@ -93,7 +93,7 @@ def remove(region: str) -> dict[str, Any]:
     airflow["region"] = region  # type: ignore[typeddict-unknown-key]
     context = _context()
     try:
-        return removing.remove(context, context.region(region), _run_of(airflow)).as_dict()
+        return removing.remove(context, context.region(region), run_of(airflow)).as_dict()
     except Busy as busy:  # somebody does it by hand
         raise AirflowSkipException(str(busy)) from busy
 
@@ -112,10 +112,6 @@ def _require_done(what: str, problems: Mapping[str, str]) -> None:
 def _for_real(airflow: Context) -> bool:
     kind = getattr(airflow["dag_run"].run_type, "value", airflow["dag_run"].run_type)
     return kind == "scheduled" or airflow["params"].get("really_remove") is True
-
-
-def _run_of(airflow: Context) -> RunRef:
-    return RunRef(dag_id=airflow["dag"].dag_id, run_id=airflow["run_id"], try_number=airflow["ti"].try_number)
 
 
 def _context() -> BackupContext:
