@@ -1,0 +1,1 @@
+update sentiment.retrainings set state = 'awaiting' where run_id = %(run_id)s

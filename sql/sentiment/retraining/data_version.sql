@@ -1,0 +1,1 @@
+select digest, up_to, rows, summary from sentiment.data_versions where digest = %(digest)s

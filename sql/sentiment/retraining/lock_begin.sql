@@ -1,0 +1,2 @@
+-- Who begins waits for who begins.
+select pg_advisory_xact_lock(%(lock)s)

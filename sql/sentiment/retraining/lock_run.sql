@@ -1,0 +1,1 @@
+select run_id from sentiment.retrainings where run_id = %(run_id)s for update

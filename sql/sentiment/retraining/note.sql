@@ -1,0 +1,10 @@
+-- What is null stays as it is.
+update sentiment.retrainings
+set digest     = coalesce(%(digest)s, digest),
+    frozen_at  = coalesce(%(frozen_at)s, frozen_at),
+    split      = coalesce(%(split)s, split),
+    challenger = coalesce(%(challenger)s, challenger),
+    search     = coalesce(%(search)s, search),
+    measured   = coalesce(%(measured)s, measured),
+    gates      = coalesce(gates, '{}') || coalesce(%(gates)s, '{}')
+where run_id = %(run_id)s

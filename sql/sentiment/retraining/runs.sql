@@ -1,0 +1,6 @@
+-- The newest first.
+select run_id, dag_id, started_at, started_by, state, digest, frozen_at, split, missing, champion, challenger, search,
+       measured, gates, told, decided_by, note, via, ledger_seq, ended_at
+from sentiment.retrainings
+order by started_at desc, run_id desc
+limit %(most)s
