@@ -6,5 +6,5 @@ set digest     = coalesce(%(digest)s, digest),
     challenger = coalesce(%(challenger)s, challenger),
     search     = coalesce(%(search)s, search),
     measured   = coalesce(%(measured)s, measured),
-    gates      = coalesce(gates, '{}') || coalesce(%(gates)s, '{}')
+    gates      = case when %(gates)s::jsonb is null then gates else coalesce(gates, '{}') || %(gates)s::jsonb end
 where run_id = %(run_id)s
