@@ -22,7 +22,8 @@ os.environ["GX_ANALYTICS_ENABLED"] = "false"
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts so what runs in the background; programs that tests stop with Ctrl-C would inherit it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-_KEPT = {"TIDEWATCH_POSTGRES_DIR"}  # where tools/fetch_postgres.py put the older servers
+# Where tools/fetch_postgres.py put the older servers, and where screenshots go.
+_KEPT = {"TIDEWATCH_POSTGRES_DIR", "TIDEWATCH_SHOTS"}
 for _name in {n for n in os.environ if n.startswith(("TIDEWATCH_", "AIRFLOW_CONN_"))} - _KEPT:
     del os.environ[_name]  # a developer's running stack must not leak into the tests
 
