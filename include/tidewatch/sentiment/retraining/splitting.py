@@ -57,6 +57,7 @@ class Split:
     labels: Array
     platforms: tuple[str | None, ...]
     groups: Array
+    frozen_at: datetime
     counts: dict[str, Any]
 
 
@@ -98,6 +99,7 @@ def split(
         labels=table["label"].to_numpy(),
         platforms=tuple(table["platform"].to_pylist()),
         groups=together,
+        frozen_at=moment,
         counts=_counts(table, train, held_out, int((touched & ~held).sum()), sets, together, moment),
     )
 

@@ -1,0 +1,1 @@
+delete from sentiment.drifts where run_id = %(run_id)s
