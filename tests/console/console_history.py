@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import model_history
+
 from tidewatch.core.database import Connection
 
 NOW = datetime(2026, 11, 22, 4, 30, tzinfo=UTC)
@@ -25,6 +27,7 @@ def write(conn: Connection, *, days: int, records: int) -> None:
     text = Path(__file__).with_name("console_history.sql").read_text(encoding="utf-8")
     for statement in text.split("\n;\n")[:-1]:
         conn.execute(statement.encode(), values)
+    model_history.write(conn, NOW)
     for table, triggers in _TRIGGERS.items():
         for name in triggers:
             conn.execute(f"alter table evidence.{table} enable always trigger {name}".encode())

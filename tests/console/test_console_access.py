@@ -36,6 +36,9 @@ PAGES = {
     "/quality/judgement?gate=a&run=b&subject=c": "quality.read",
     "/quality/rows": "quality.rows",
     "/quality/docs/index.html": "quality.rows",
+    "/model": "model.read",
+    "/model/retraining?run=nothing": "model.read",
+    "/labelling": "labelling.read",
 }
 ACTS = {
     "/backups/nothing/verify": "backups.verify",
@@ -45,6 +48,8 @@ ACTS = {
     "/holds/nothing/lift": "holds.change",
     "/evidence/export": "evidence.read",
     "/quality/rows": "quality.rows",
+    "/labelling": "labelling.label",
+    "/model/decide": "model.decide",
 }
 OPEN = {"/sign-in", "/sign-out", "/static/{name}", "/"}
 

@@ -122,12 +122,14 @@ def login(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_what_airflow_permits_decides_about_our_roles(login: Any) -> None:
     assert login["roles"] == {
         "viewer": ["auditor"],
-        "user": ["auditor", "compliance"],
-        "op": ["auditor", "compliance", "engineer"],
-        "admin": ["auditor", "compliance", "engineer"],
+        "user": ["analyst", "auditor", "compliance"],
+        "op": ["analyst", "auditor", "compliance", "engineer"],
+        "admin": ["analyst", "auditor", "compliance", "engineer"],
     }
     assert login["no role"] == ["eve", []]
-    assert login["bearer"] == ["otto", ["auditor", "compliance", "engineer"]], "what is explicit goes first"
+    assert login["bearer"] == ["otto", ["analyst", "auditor", "compliance", "engineer"]], (
+        "what is explicit goes first"
+    )
 
 
 def test_only_a_valid_session_of_airflow_is_somebody(login: Any) -> None:

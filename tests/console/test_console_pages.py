@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from console_history import NOW, REGIONS, SOURCES
 from console_house import House
+from model_history import AWAITING, REFUSED, TOO_FEW
 
 from tidewatch.console import chart, heat, show
 from tidewatch.console.texts import Texts, accepted, catalogue
@@ -38,6 +39,14 @@ def backup_of(house: House, status: str) -> str:
     return str(
         house.query("select backup_id from vault.backups where status = %s limit 1", status)[0]["backup_id"]
     )
+
+
+def skip_all(house: House) -> str:
+    """The addresses' way to say that everything was skipped."""
+    rows = house.query(
+        "select left(post_key, 12) as start from sentiment.posts join sentiment.scores using (post_id)"
+    )
+    return ",".join(sorted(row["start"] for row in rows))
 
 
 def every_page(house: House) -> dict[str, str]:
@@ -69,6 +78,12 @@ def every_page(house: House) -> dict[str, str]:
         "record": "/evidence/records/7",
         "quality": "/quality",
         "judgement": f"/quality/judgement?gate=backup&run={judged['run_id']}&subject={judged['subject']}",
+        "model": "/model",
+        "retraining": f"/model/retraining?run={AWAITING}",
+        "too few labels": f"/model/retraining?run={TOO_FEW}",
+        "refused retraining": f"/model/retraining?run={REFUSED}",
+        "labelling": "/labelling",
+        "only skipped": f"/labelling?skipped={skip_all(house)}",
     }
 
 
@@ -130,7 +145,16 @@ def test_every_text_that_a_template_names_exists_and_every_one_is_used() -> None
     missing = {k for k in re.findall(r'\bt\("([\w.]+?)"[,)]', sources) if k not in catalogue()}
     assert not missing
     families = {"cell", "status", "role", "theme", "nav", "said", "phase", "generation", "error", "quality"}
-    families |= {"backup.check.mode", "restores.choice", "quality.result"}
+    families |= {
+        "backup.check.mode",
+        "restores.choice",
+        "quality.result",
+        "label",
+        "queue",
+        "measure",
+        "alpha",
+    }
+    families |= {"model.set", "retraining.state", "retraining.by_class", "via", "gate", "missing"}
     unused = {k for k in catalogue() if k not in named and k.rpartition(".")[0] not in families}
     assert not unused
 
@@ -260,7 +284,7 @@ def test_the_best_backup_of_a_day_counts_and_days_without_one_are_holes() -> Non
 def test_the_map_shows_ninety_days_of_every_source_and_region_and_leads_to_each_backup(house: House) -> None:
     html = house.client("compliance").get("/backups").text
     table = html.partition('<table class="heat">')[2].partition("</table>")[0]
-    assert table.count("<td>") == 90 * len(SOURCES) * len(REGIONS)
+    assert table.count("<td>") == 90 * len({*SOURCES, *house.desk.sources()}) * len(REGIONS)
     lately = house.query(
         "select backup_id from vault.backups where started_at > %s order by 1", NOW - timedelta(days=80)
     )

@@ -19,16 +19,32 @@ Right = Literal[
     "holds.change",  # place and lift
     "quality.read",  # gates, and the reasons of quarantine
     "quality.rows",  # the refused rows themselves, which may hold personal data
+    "model.read",  # figures of the sentiment model, its versions and retrainings
+    "model.decide",  # whether a challenger comes into use
+    "model.posts",  # the posts on which two versions differ, which are personal data
+    "labelling.read",  # posts that wait for a label
+    "labelling.label",
 ]
 
 _READS: frozenset[Right] = frozenset(
-    {"evidence.read", "backups.read", "restores.read", "findings.read", "holds.read", "quality.read"}
+    {
+        "evidence.read",
+        "backups.read",
+        "restores.read",
+        "findings.read",
+        "holds.read",
+        "quality.read",
+        "model.read",
+    }
+)
+_POSTS: frozenset[Right] = frozenset(
+    {"model.read", "model.decide", "model.posts", "labelling.read", "labelling.label"}
 )
 RIGHTS: Mapping[Role, frozenset[Right]] = {
     "auditor": frozenset({"evidence.read"}),
     "compliance": _READS | {"restores.sign", "holds.change"},
-    "engineer": _READS | {"backups.verify", "findings.close", "holds.change", "quality.rows"},
-    "analyst": frozenset({"quality.read"}),
+    "engineer": _READS | {"backups.verify", "findings.close", "holds.change", "quality.rows"} | _POSTS,
+    "analyst": frozenset({"quality.read"}) | _POSTS,
 }
 
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from tidewatch.cli.common import Json, print_json, print_line, print_table, settings, warehouse
+from tidewatch.cli import label_queue
+from tidewatch.cli.common import Json, print_json, print_line, print_table, warehouse
+from tidewatch.cli.label_queue import labels_config, say_refusals
 from tidewatch.core.canonical import sha256_hex
 from tidewatch.core.clock import utc_now
-from tidewatch.core.config import read_yaml
 
 if TYPE_CHECKING:
     from tidewatch.sentiment.labels.agreement import Agreement, Figure
     from tidewatch.sentiment.labels.importing import ImportReport
-    from tidewatch.sentiment.labels.mapping import LabelsFile
     from tidewatch.sentiment.labels.training import Annotator
 
 app = typer.Typer(
@@ -26,9 +26,6 @@ app = typer.Typer(
 
 By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who acts: a person whom an auditor can ask.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Really delete; without it, only say what would go.")]
-_SHOWN = 20
-_SEED = 20261122
-"""Of the bootstrap: any number, but always the same."""
 
 
 @app.command(name="import", short_help="Take the labels of a file.")
@@ -60,7 +57,14 @@ def import_labels(
 
     with warehouse() as conn:
         report = import_file(
-            conn, file, _config(), mapping=mapping, by=by, now=utc_now(), annotator=annotator, dry_run=check
+            conn,
+            file,
+            labels_config(),
+            mapping=mapping,
+            by=by,
+            now=utc_now(),
+            annotator=annotator,
+            dry_run=check,
         )
     if refused is not None:
         _write_refusals(refused, report)
@@ -83,7 +87,7 @@ def seed(
     from tidewatch.sentiment.labels import seed as seeding
 
     with warehouse() as conn:
-        report = seeding.seed(conn, _config(), by=by, now=utc_now(), dry_run=check)
+        report = seeding.seed(conn, labels_config(), by=by, now=utc_now(), dry_run=check)
     _say(report, as_json, kept=not check)
     return 0  # what contradicts itself in the corpus is no mistake of whoever reads it
 
@@ -149,12 +153,13 @@ def agreement(as_json: Json = False) -> int:
         tidewatch labels agreement
     """
     from tidewatch.sentiment.labels.training import reliabilities
+    from tidewatch.sentiment.labels.votes import SEED
     from tidewatch.sentiment.labels.votes import agreement as measured
 
-    file = _config()
+    file = labels_config()
     with warehouse() as conn:
-        sample = measured(conn, seed=_SEED, sample_only=True)
-        everything = measured(conn, seed=_SEED)
+        sample = measured(conn, seed=SEED, sample_only=True)
+        everything = measured(conn, seed=SEED)
         believed = reliabilities(conn, file.reliability)
     if as_json:
         parts = {"sample": asdict(sample), "all": asdict(everything)}
@@ -242,10 +247,8 @@ def export(
     return 0
 
 
-def _config() -> "LabelsFile":
-    from tidewatch.sentiment.labels.mapping import LabelsFile
-
-    return read_yaml(settings().config_dir / "labels.yaml", LabelsFile)
+app.command(short_help="Put posts into the labelling queue.")(label_queue.offer)
+app.command(short_help="Take posts out of the queue that nobody labelled.")(label_queue.forget)
 
 
 def _say(report: "ImportReport", as_json: bool, *, kept: bool) -> int:
@@ -261,20 +264,8 @@ def _say(report: "ImportReport", as_json: bool, *, kept: bool) -> int:
     print_line(
         f"{report.rows} rows ({report.encoding}): {report.accepted} taken ({labels}), {report.known} known."
     )
-    if not kept:
-        print_line("Nothing was kept: this was a check.")
-    for reason, n in report.reasons.items():
-        rows = [r for r in report.refused if r.reason == reason]
-        print_line(
-            f"- {n} refused, {reason}: " + "; ".join(f"row {r.row}" for r in rows[:_SHOWN]) + _more(rows)
-        )
-        if rows:
-            print_line(f"    {rows[0].said}")
+    say_refusals(report, kept=kept)
     return 1 if report.reasons else 0
-
-
-def _more(rows: list[Any]) -> str:
-    return " …" if len(rows) > _SHOWN else ""
 
 
 def _write_refusals(path: Path, report: "ImportReport") -> None:

@@ -11,7 +11,17 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 
 from tidewatch.console.desk import Desk, Door
 from tidewatch.console.page import NAVIGATION, Address, Pages
-from tidewatch.console.routes import backups, evidence, findings, holds, quality, restores, signing_in
+from tidewatch.console.routes import (
+    backups,
+    evidence,
+    findings,
+    holds,
+    labelling,
+    model,
+    quality,
+    restores,
+    signing_in,
+)
 from tidewatch.console.security import HEADERS, Guard
 from tidewatch.core.errors import NotFound, TidewatchError
 from tidewatch.core.redaction import redact
@@ -27,7 +37,7 @@ def create_app(desk: Desk, door: Door) -> FastAPI:
     app = FastAPI(title="Tidewatch", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     page = Pages(desk, door)
     app.add_middleware(Guard, door=door)
-    for module in (backups, restores, findings, holds, evidence, quality):
+    for module in (backups, restores, findings, holds, evidence, quality, model, labelling):
         app.include_router(module.router(desk, page))
     if door.own:
         app.include_router(signing_in.router(desk, page))

@@ -16,6 +16,8 @@ from tidewatch.core.database import Connection, connect
 from tidewatch.core.regions import RegionsFile
 from tidewatch.core.settings import Settings
 from tidewatch.core.sources import SourcesFile
+from tidewatch.sentiment.labels.mapping import LabelsFile
+from tidewatch.sentiment.retraining.settings import RetrainingFile, load_retraining
 
 DEFAULT_ZONE = "Asia/Shanghai"
 _STATEMENT_SECONDS = 20
@@ -52,6 +54,14 @@ class Desk:
     def regions_file(self) -> RegionsFile:
         """config/regions.yaml. Raises ConfigError."""
         return read_yaml(self.settings.config_dir / "regions.yaml", RegionsFile)
+
+    def labels_file(self) -> LabelsFile:
+        """config/labels.yaml. Raises ConfigError."""
+        return read_yaml(self.settings.config_dir / "labels.yaml", LabelsFile)
+
+    def retraining_file(self) -> RetrainingFile:
+        """config/retraining.yaml. Raises ConfigError."""
+        return load_retraining(self.settings.config_dir)
 
 
 @dataclass(frozen=True)

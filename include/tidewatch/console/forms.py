@@ -2,8 +2,8 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Iterable, Mapping
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, HTTPException, Request
 from starlette.datastructures import UploadFile
@@ -11,6 +11,7 @@ from starlette.datastructures import UploadFile
 from tidewatch.access.roles import Person, Right
 
 MAX_TEXT = 2000
+Value = TypeVar("Value", bound=str)
 
 
 class Form:
@@ -31,6 +32,20 @@ class Form:
 def token(person: Person) -> str:
     """What the forms of this session carry."""
     return hmac.new(person.form_key, b"form", hashlib.sha256).hexdigest()
+
+
+def seal(person: Person, about: str, value: str) -> str:
+    """`value` as 64 digits that tell the browser nothing, and that `unseal` reads in this session only."""
+    text = f"sealed\0{about}\0{value}".encode()
+    return hmac.new(person.form_key, text, hashlib.sha256).hexdigest()
+
+
+def unseal(person: Person, about: str, sealed: str, values: Iterable[Value]) -> Value | None:
+    """Which of `values` was sealed about this; None: none of them, or in another session."""
+    for value in values:
+        if hmac.compare_digest(sealed.encode(), seal(person, about, value).encode()):
+            return value
+    return None
 
 
 async def signed_form(request: Request) -> Form:

@@ -31,6 +31,8 @@ NAVIGATION: tuple[tuple[str, str, Right], ...] = (
     ("holds", "/holds", "holds.read"),
     ("evidence", "/evidence", "evidence.read"),
     ("quality", "/quality", "quality.read"),
+    ("model", "/model", "model.read"),
+    ("labelling", "/labelling", "labelling.read"),
 )
 
 
@@ -154,5 +156,7 @@ def _environment() -> Environment:
         "exact": show.exact,
         "said": show.paragraphs,
         "pretty": show.pretty,
+        "post": show.post,
+        "share": show.share,
     }
     return environment

@@ -2,6 +2,7 @@
 the page or the direction of reading."""
 
 import json
+import re
 from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,6 +15,8 @@ from tidewatch.core.progress import human_bytes
 
 NOTHING = "–"
 _NOTHING = Markup("–")
+_EMOJI = "[\u2190-\u2bff\ufe0f\U0001f000-\U0001faff]"
+_JOINER = re.compile(f"(?<={_EMOJI})\u200d(?={_EMOJI})")
 
 
 def visible(value: Any) -> Any:
@@ -87,6 +90,17 @@ def exact(text: Any) -> Markup:
 def paragraphs(text: str | None) -> Markup:
     """Text with its line breaks, in a direction of its own."""
     return Markup('<span class="said" dir="auto">{}</span>').format(visible(text or NOTHING))
+
+
+def post(text: str) -> Markup:
+    """What a stranger wrote, as `paragraphs`; a joiner between two emoji makes one sign of them and stays."""
+    shown = "\u200d".join(visible(part) for part in _JOINER.split(text))
+    return Markup('<bdi><span class="said">{}</span></bdi>').format(shown)
+
+
+def share(value: float | None) -> str:
+    """`87.4%`."""
+    return NOTHING if value is None else f"{value:.1%}"
 
 
 def pretty(value: Any) -> Markup:

@@ -8,6 +8,7 @@ tokens included, and its answers about Airflow's permissions become our roles:
 |---|---|
 | read the Dag `back_up_sources` | auditor |
 | answer the human-in-the-loop task of `test_restores` | compliance |
+| answer the human-in-the-loop task of `retrain_model` | analyst |
 | change connections, and run `back_up_sources` | engineer |
 
 Nothing of Airflow is imported before the first request: scheduler and workers load plugins too.
@@ -23,7 +24,7 @@ from tidewatch.access.roles import Person, Role
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-BACKUP_DAG, RESTORE_DAG = "back_up_sources", "test_restores"
+BACKUP_DAG, RESTORE_DAG, RETRAIN_DAG = "back_up_sources", "test_restores", "retrain_model"
 
 
 async def who(request: "Request") -> Person | None:
@@ -57,14 +58,16 @@ def roles_of(user: Any) -> frozenset[Role]:
     from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
 
     manager = get_auth_manager()
-    backup, restore = DagDetails(id=BACKUP_DAG), DagDetails(id=RESTORE_DAG)
+    backup = DagDetails(id=BACKUP_DAG)
     roles: set[Role] = set()
     if manager.is_authorized_dag(method="GET", details=backup, user=user):
         roles.add("auditor")
-    if manager.is_authorized_dag(
-        method="PUT", access_entity=DagAccessEntity.HITL_DETAIL, details=restore, user=user
-    ):
-        roles.add("compliance")
+    answers: dict[str, Role] = {RESTORE_DAG: "compliance", RETRAIN_DAG: "analyst"}
+    for dag_id, role in answers.items():
+        if manager.is_authorized_dag(
+            method="PUT", access_entity=DagAccessEntity.HITL_DETAIL, details=DagDetails(id=dag_id), user=user
+        ):
+            roles.add(role)
     if manager.is_authorized_dag(
         method="POST", access_entity=DagAccessEntity.RUN, details=backup, user=user
     ) and manager.is_authorized_connection(method="PUT", user=user):

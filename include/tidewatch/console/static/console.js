@@ -49,3 +49,34 @@ for (const form of document.querySelectorAll('form[method="post"]:not(.download)
     for (const button of form.querySelectorAll("button")) setTimeout(() => { button.disabled = true; }, 0);
   });
 }
+
+// Labelling: one key is one answer. Single keys can be switched off: whoever speaks to the machine presses many.
+for (const place of document.querySelectorAll("[data-keys]")) {
+  const off = "tidewatch.shortcuts.off";
+  const button = place.querySelector(".shortcuts");
+  const kept = {
+    get off() { try { return localStorage.getItem(off) !== null; } catch { return false; } },
+    set off(value) { try { value ? localStorage.setItem(off, "1") : localStorage.removeItem(off); } catch { /* for this page only */ } },
+  };
+  let on = !kept.off;
+  let answered = false;
+  button.hidden = false;
+  button.setAttribute("aria-pressed", String(on));
+  button.addEventListener("click", () => {
+    on = !on;
+    kept.off = !on;
+    button.setAttribute("aria-pressed", String(on));
+  });
+  document.addEventListener("keydown", (event) => {
+    // A key that is held down answers once: what follows is not on the screen yet.
+    if (!on || answered || event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
+    if (event.target instanceof Element && event.target.closest("input, select, textarea")) return;
+    const key = event.key.normalize("NFKC").toLowerCase();
+    const chosen = [...place.querySelectorAll("[data-key]")].find((each) => each.dataset.key === key);
+    if (!chosen) return;
+    event.preventDefault();
+    answered = true;
+    chosen.click();
+  });
+  place.querySelector(".post").focus({ preventScroll: true });
+}

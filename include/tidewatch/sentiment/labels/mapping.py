@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from tidewatch.core.canonical import digest
 from tidewatch.core.config import Strict
-from tidewatch.core.errors import NotFound
+from tidewatch.core.errors import ConfigError, NotFound
 from tidewatch.sentiment.labels.posts import LONGEST_TEXT, Label
 
 Column = Annotated[str, Field(min_length=1, max_length=200)]
@@ -62,6 +62,26 @@ class Mapping(Strict):
         """The columns that a file must have."""
         wanted = (self.text, self.label, self.annotator_column, self.platform_column, self.native_id,
                   self.posted_at, self.labelled_at)  # fmt: skip
+        return [c for c in wanted if c is not None]
+
+    def without_labels(self) -> "Mapping":
+        """The same for a file of posts that nobody has labelled. Raises ConfigError for Label Studio."""
+        if self.kind == "label_studio":
+            raise ConfigError(
+                f"The mapping {self.name} does not read posts without labels",
+                expected="a mapping of a table",
+                found="one of Label Studio, whose exports are labels",
+                do="choose a mapping of config/labels.yaml that names the columns of your file",
+            )
+        return _Posts.model_validate(self.model_dump())
+
+
+class _Posts(Mapping):
+    """Of a file without labels: those columns need not be there."""
+
+    @property
+    def columns(self) -> list[str]:
+        wanted = (self.text, self.platform_column, self.native_id, self.posted_at)
         return [c for c in wanted if c is not None]
 
 

@@ -5,6 +5,7 @@ spoken, `opinion` tells what the others and the model say.
 """
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +19,8 @@ from tidewatch.sentiment import LABELS
 from tidewatch.sentiment.labels.mapping import Queue
 from tidewatch.sentiment.labels.posts import Post, text_problem, tidy
 from tidewatch.sentiment.labels.store import WRITERS, AskedFor, require_person
+
+_REASONS: tuple[AskedFor, ...] = ("conflict", "model_differs", "uncertain", "second")
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,8 @@ def queue(conn: Connection, *, annotator: str, settings: Queue, n: int = 20) -> 
     alone. The same state of the store gives the same list. Raises ConfigError (nobody is named).
     """
     require_person(annotator := annotator.strip())
-    threshold = "g" if settings.second_share >= 1 else f"{int(settings.second_share * 2**32):08x}"
-    values = {"annotator": annotator, "n": n, "seed": settings.seed, "threshold": threshold}
-    more = {"most_annotators": settings.most_annotators, "sure_from": settings.sure_from}
-    rest = execute(conn, "sentiment/labels/queue_rest", {**values, **more}).fetchall()
+    values = {"annotator": annotator, "n": n, **_sample(settings)}
+    rest = execute(conn, "sentiment/labels/queue_rest", {**values, **_doubt(settings)}).fetchall()
     chosen = {r["text_sha256"] for r in rest}
     second = execute(conn, "sentiment/labels/queue_second", values).fetchall()
     second = [r for r in second if r["text_sha256"] not in chosen]
@@ -74,6 +75,17 @@ def queue(conn: Connection, *, annotator: str, settings: Queue, n: int = 20) -> 
         for r in mixed
         if r["text_sha256"] in by_text  # deleted since a moment ago
     ]
+
+
+def waiting(conn: Connection, *, settings: Queue, annotator: str = "") -> dict[AskedFor, int]:
+    """How many posts wait for a label and why, for this person; without a name, for anybody."""
+    values = {"annotator": annotator.strip(), "n": None, **_sample(settings), **_doubt(settings)}
+    found: dict[str, AskedFor] = {}
+    for each in ("rest", "second"):
+        for row in execute(conn, f"sentiment/labels/queue_{each}", values):
+            found.setdefault(row["text_sha256"], row["asked_for"])
+    counts = Counter(found.values())
+    return {reason: counts[reason] for reason in _REASONS}
 
 
 def opinion(conn: Connection, post_key: str) -> Opinion:
@@ -130,6 +142,16 @@ def forget(conn: Connection, *, before: datetime) -> int:
     gone = execute(conn, "sentiment/labels/forget_posts", {"before": require_utc(before)}).fetchall()
     execute(conn, "sentiment/labels/delete_texts", {"texts": [r["text_sha256"] for r in gone]})
     return len(gone)
+
+
+def _sample(settings: Queue) -> dict[str, Any]:
+    """Which texts are drawn for a second label."""
+    threshold = "g" if settings.second_share >= 1 else f"{int(settings.second_share * 2**32):08x}"
+    return {"seed": settings.seed, "threshold": threshold}
+
+
+def _doubt(settings: Queue) -> dict[str, Any]:
+    return {"most_annotators": settings.most_annotators, "sure_from": settings.sure_from}
 
 
 def _mixed(

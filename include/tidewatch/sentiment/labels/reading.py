@@ -1,10 +1,10 @@
 """A row of a file as a label that can be kept, or the reason why not."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from tidewatch.core.clock import require_utc
@@ -44,6 +44,7 @@ REASONS: dict[str, str] = {
 }
 """Why a row is refused: code and sentence. No sentence ever holds what the row says."""
 
+_Made = TypeVar("_Made")
 _EXACT = 10**15
 _ROUNDED = re.compile(r"\d(\.\d+)?[eE]\+\d+")
 _NUMBER = re.compile(r"[-+]?\d{1,6}(\.\d{1,3})?", re.ASCII)
@@ -88,18 +89,30 @@ class Reader:
 
     def given(self, rows: Iterator[Row]) -> Iterator[Given]:
         """The rows that can be kept; the others are in `refused` afterwards."""
+        for number, (label, post, who, when) in self._read(rows, self._parts):
+            self.labels.append(label)
+            yield Given(number, post, label, who, when)
+
+    def posts(self, rows: Iterator[Row]) -> Iterator[Post]:
+        """The posts of a file without labels (`Mapping.without_labels`)."""
+        for _, post in self._read(rows, self._post):
+            yield post
+
+    def _read(
+        self, rows: Iterator[Row], read: Callable[[Mapping[str, Any]], _Made]
+    ) -> Iterator[tuple[int, _Made]]:
+        """What `read` makes of each row, with its place among those that were taken."""
         for number, cells in rows:
             self.read += 1
             try:
                 if isinstance(cells, str):
                     raise _Refused(cells)
-                label, post, who, when = self._parts(cells)
+                found = read(cells)
             except _Refused as error:
                 self.refuse(number, error.reason, error.more)
                 continue
             self.rows.append(number)
-            self.labels.append(label)
-            yield Given(len(self.rows) - 1, post, label, who, when)
+            yield len(self.rows) - 1, found
 
     def refuse(self, row: int, reason: str, more: str = "") -> None:
         """Note a row that is not taken."""
@@ -107,23 +120,29 @@ class Reader:
 
     def _parts(self, cells: Mapping[str, Any]) -> tuple[Label, Post, str, datetime | None]:
         m = self._mapping
+        text = self._plain_text(cells)
+        label = self._label(cells.get(m.label))
+        post = self._identified(cells, text)
+        named_at = m.labelled_at if m.labelled_at else LABELLED_AT
+        return label, post, self._who(cells), self._time(cells.get(named_at))
+
+    def _post(self, cells: Mapping[str, Any]) -> Post:
+        return self._identified(cells, self._plain_text(cells))
+
+    def _plain_text(self, cells: Mapping[str, Any]) -> str:
         if any(isinstance(value, Formula) for value in cells.values()):
             raise _Refused("formula")
-        text = _text(cells.get(m.text))
+        text = _text(cells.get(self._mapping.text))
         if text is None or not text.strip():
             raise _Refused("no_text")
         if (problem := text_problem(text.strip(), self._longest)) is not None:
             raise _Refused("text", problem)
-        label = self._label(cells.get(m.label))
+        return text
+
+    def _identified(self, cells: Mapping[str, Any], text: str) -> Post:
         native_id, platform = self._identity(cells)
-        posted_at = self._time(cells.get(m.posted_at)) if m.posted_at else None
-        named_at = m.labelled_at if m.labelled_at else LABELLED_AT
-        return (
-            label,
-            tidy(Post(text, platform, native_id, posted_at)),
-            self._who(cells),
-            self._time(cells.get(named_at)),
-        )
+        named_at = self._mapping.posted_at
+        return tidy(Post(text, platform, native_id, self._time(cells.get(named_at)) if named_at else None))
 
     def _label(self, value: Any) -> Label:
         word = _text(value)

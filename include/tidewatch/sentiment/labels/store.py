@@ -124,6 +124,45 @@ def record_label(
     return Recorded(added["label_id"], post_key, label, annotator, moment, new=True)
 
 
+def answer(
+    conn: Connection,
+    *,
+    post_key: str,
+    label: Label,
+    annotator: str,
+    asked_for: AskedFor | None,
+    now: datetime,
+) -> Recorded:
+    """What a person says on the labelling page, which shows what others say only afterwards: the first word
+    on a text is blind, and every later one, by whatever way it comes, is a correction and is not.
+
+    `asked_for`: as the queue said it; None: only a correction is meant. In the caller's transaction. Raises
+    what `record_label` raises, and NotFound where there is nothing to correct.
+    """
+    require_person(annotator := annotator.strip())
+    execute(conn, "sentiment/labels/lock_writers", {"lock": WRITERS})
+    # Held before looking: of two tabs that answer at one moment, one is the later.
+    execute(conn, "sentiment/labels/hold_post", {"post_key": post_key})
+    before = execute(conn, "sentiment/labels/own_word", {"post_key": post_key, "annotator": annotator})
+    first = before.fetchone() is None
+    if first and asked_for is None:
+        raise NotFound(
+            f"There is nothing to correct of the post {post_key[:12]}…",
+            expected="a label that this person gave",
+            found="none: the post was deleted, or never labelled",
+            do="take the next one",
+        )
+    return record_label(
+        conn,
+        post_key=post_key,
+        label=label,
+        annotator=annotator,
+        blind=first,
+        asked_for=asked_for if first and asked_for else "correction",
+        now=now,
+    )
+
+
 def correct(conn: Connection, post: Post, *, label: Label, annotator: str, now: datetime) -> Recorded:
     """A person corrects what the model said of any post, whether the store knows it or not.
 

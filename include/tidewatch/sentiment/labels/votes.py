@@ -10,6 +10,8 @@ from tidewatch.sentiment import LABELS
 from tidewatch.sentiment.labels.agreement import Agreement, measure
 from tidewatch.sentiment.labels.dawid_skene import Votes
 
+SEED = 20261122
+"""Of the bootstrap of the agreement: any number, but always the same, so that all show one interval."""
 _CODE = {label: code for code, label in enumerate(LABELS)}
 
 
