@@ -40,11 +40,12 @@ _READS: frozenset[Right] = frozenset(
 _POSTS: frozenset[Right] = frozenset(
     {"model.read", "model.decide", "model.posts", "labelling.read", "labelling.label"}
 )
+_ENGINEERS: frozenset[Right] = frozenset({"backups.verify", "findings.close", "holds.change", "quality.rows"})
 RIGHTS: Mapping[Role, frozenset[Right]] = {
     "auditor": frozenset({"evidence.read"}),
     "compliance": _READS | {"restores.sign", "holds.change"},
-    "engineer": _READS | {"backups.verify", "findings.close", "holds.change", "quality.rows"} | _POSTS,
-    "analyst": frozenset({"quality.read"}) | _POSTS,
+    "engineer": _READS | _ENGINEERS | _POSTS,
+    "analyst": _POSTS | {"quality.read"},
 }
 
 
