@@ -41,7 +41,8 @@ def explain(model: type[BaseModel], content: object, error: Mapping[str, Any]) -
         names = [t.strip().strip("'") for t in tags.split(",")]
         return Problem(key, f"one of {tags}", repr(context["tag"]) + _close(str(context["tag"]), names))
     message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    if _is_date(value) or (kind == "string_type" and isinstance(value, bool | int | float)):
+    said = kind == "value_error"  # by a validator of our own, which says what it wants
+    if (_is_date(value) and not said) or (kind == "string_type" and isinstance(value, bool | int | float)):
         message = "text; put quotes around it, otherwise YAML reads it as another kind of value"
     if kind == "literal_error" and isinstance(value, str):
         return Problem(key, message, _shown(key, value) + _close(value, re.findall(r"'([^']*)'", message)))

@@ -4,12 +4,21 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from tidewatch.core.config import Strict, read_yaml
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Inside = Annotated[float, Field(gt=0, lt=1)]
+
+
+def _zoned(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError("a time with its zone, such as 2026-03-14T00:00:00+08:00")
+    return moment
+
+
+Moment = Annotated[datetime, AfterValidator(_zoned)]
 
 
 class HeldOut(Strict):
@@ -28,8 +37,8 @@ class Crisis(Strict):
     """A time in which posts were of another kind; held-out posts of it are a set of their own."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,60}$")]
-    begins: AwareDatetime
-    ends: AwareDatetime
+    begins: Moment
+    ends: Moment
     platforms: list[str] = Field(default_factory=list)
     """Empty: all."""
 
