@@ -45,8 +45,9 @@ class Set:
 class Split:
     """Places in the frozen table, ascending. `train` and `held_out` share no group of near-duplicates.
 
-    `sets` are subsets of `held_out`: `frozen` (held out before this run; at the first run all), `recent`,
-    `platform:<name>`, `crisis:<name>`; a set without posts is not there, so `frozen` may be missing too.
+    `sets` are subsets of `held_out`: `frozen` (held out before this run; all, until a challenger has come of
+    one), `recent`, `platform:<name>`, `crisis:<name>`; a set without posts is not there, so `frozen` may be
+    missing too.
     `labels` (int8, places in LABELS), `platforms` (None where unknown) and `groups` (of near-duplicates) are
     those of every row. `counts` is JSON without anything of a text.
     """
@@ -76,7 +77,8 @@ def split(
     together = groups(table["text"], threshold=settings.held_out.near_duplicates)
     # Two runs that draw at once would not see each other's texts.
     conn.execute("select pg_advisory_xact_lock(%s)", (_LOCK,))
-    known = {r["text_sha256"]: r["run_id"] for r in execute(conn, "sentiment/retraining/held_out")}
+    drawn = execute(conn, "sentiment/retraining/held_out").fetchall()
+    known = {r["text_sha256"]: r["run_id"] for r in drawn}
     own = {sha for sha, by in known.items() if by == run_id}
     if not own:
         trained = {
@@ -90,7 +92,9 @@ def split(
     touched = np.isin(together, together[held])
     held_out = np.flatnonzero(held)
     earlier = np.array([sha in before for sha in hashes], bool)
-    sets = dict(_sets(table, held_out, earlier if earlier.any() else held, settings, moment))
+    # A run that had too few labels measured nothing: what is labelled after it counts at once.
+    first = not any(r["came_to_a_challenger"] for r in drawn if r["run_id"] != run_id)
+    sets = dict(_sets(table, held_out, held if first or not earlier.any() else earlier, settings, moment))
     train = np.flatnonzero(~touched)
     return Split(
         train=train,
