@@ -94,7 +94,8 @@ def warehouse(pg_server: LocalPostgres, _migrated: str) -> Iterator[str]:
 def _database(server: LocalPostgres, template: str) -> Iterator[str]:
     name = f"t_{secrets.token_hex(6)}"
     with psycopg.connect(server.dsn(), autocommit=True) as conn:
-        conn.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+        # Copying files costs half of writing every page to the log.
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY".encode())
     yield server.dsn(name)
     server.drop_database(name)
 

@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,6 +25,9 @@ T = TypeVar("T")
 
 MARK = "TIDEWATCH_LOCAL_PART"
 """Environment variable of every daemon and its children: the home directory of the part it belongs to."""
+
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For plain http on this machine: reading the system's authorities takes longer than asking."""
 
 _SAME_PROCESS_SECONDS = 1.0
 """Creation times are read from the boot clock; they wobble by less than this."""

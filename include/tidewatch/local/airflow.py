@@ -22,6 +22,7 @@ from cryptography.fernet import Fernet
 from tidewatch.core import processes
 from tidewatch.core.files import write_private
 from tidewatch.core.processes import Daemon, StackError
+from tidewatch.local import preload
 
 LOGIN = "admin"
 DAEMONS = ("api-server", "scheduler", "dag-processor")
@@ -153,6 +154,7 @@ class LocalAirflow:
         elif not any(self.running(name) for name in DAEMONS):
             processes.stop_strays(self.home)  # task processes of a scheduler that was killed
         self._environment_digest = digest
+        self._write_local_settings()
         for name in DAEMONS:
             if not self.running(name):
                 self._launch(name, environment)
@@ -193,7 +195,8 @@ class LocalAirflow:
         if self.port is None:
             return {}
         try:
-            answer = httpx.get(f"{self.url}/api/v2/monitor/health", timeout=5.0, trust_env=False)
+            address = f"{self.url}/api/v2/monitor/health"
+            answer = httpx.get(address, timeout=5.0, trust_env=False, verify=processes.NO_TLS)
             return dict(answer.json()) if answer.status_code == 200 else {}
         except (httpx.HTTPError, ValueError):
             return {}
@@ -213,6 +216,12 @@ class LocalAirflow:
         log = self.logs / f"{name}.log"
         self.daemons[name] = processes.spawn(name, command, log=log, part=self.home, env=environment)
         self._write_state()
+
+    def _write_local_settings(self) -> None:
+        """Airflow finds them beside its home."""
+        directory = self.home / "config"
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_private(directory / "airflow_local_settings.py", preload.SETTINGS)
 
     def _secrets(self) -> dict[str, str]:
         """Generated once; a new Fernet key would make stored connections unreadable."""

@@ -40,6 +40,7 @@ class LocalRegion:
         self._state_file = self.home / "s3.json"
         self.daemon: Daemon | None = None
         self.port = port
+        self._client: S3Client | None = None
         try:
             state = json.loads(self._state_file.read_text(encoding="utf-8"))
             self.daemon = Daemon.from_json(state["daemon"]) if state.get("daemon") else None
@@ -104,15 +105,17 @@ class LocalRegion:
             psutil.Process(self.daemon.pid).resume()
 
     def client(self) -> "S3Client":
-        """A plain boto3 client with this region's keys."""
-        return boto3.client(
-            "s3",
-            endpoint_url=self.endpoint_url,
-            aws_access_key_id=self.access_key,
-            aws_secret_access_key=self.secret_key,
-            region_name="us-east-1",
-            config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 2}),
-        )
+        """A plain boto3 client with this region's keys; the same one until the port changes."""
+        if self._client is None or self._client.meta.endpoint_url != self.endpoint_url:
+            self._client = boto3.client(
+                "s3",
+                endpoint_url=self.endpoint_url,
+                aws_access_key_id=self.access_key,
+                aws_secret_access_key=self.secret_key,
+                region_name="us-east-1",
+                config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 2}),
+            )
+        return self._client
 
     def create_bucket(self, bucket: str, *, object_lock: bool = True) -> None:
         """Create the bucket unless it is there; with object lock it is versioned too."""
@@ -153,7 +156,8 @@ class LocalRegion:
     def _answers(self, instance: str) -> bool:
         """Whether the server on our port is the one that we started."""
         try:
-            answer = httpx.get(self.endpoint_url + HEALTH_PATH, timeout=2.0, trust_env=False)
+            address = self.endpoint_url + HEALTH_PATH
+            answer = httpx.get(address, timeout=2.0, trust_env=False, verify=processes.NO_TLS)
             return bool(answer.json().get("instance") == instance)
         except (httpx.HTTPError, ValueError):
             return False
