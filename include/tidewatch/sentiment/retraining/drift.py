@@ -32,14 +32,11 @@ Array = np.ndarray[Any, Any]
 FALSE_ALARMS = 0.01
 LEAST = 50
 """Posts on each side below which nothing is said."""
-_DEALT = 40_000
+DEALINGS = 40_000
 _AT_ONCE = 4_000
 _BITS = 20
 _QUANTILES = 10
-_PHRASES = 30
-_PHRASE_IN = 0.2
-"""An n-gram of more posts than this share is grammar, not a topic."""
-_PHRASE_POSTS = 5
+_PHRASES = 10
 _SMALLEST = 5
 """Values with fewer posts than this share a cell."""
 
@@ -58,22 +55,31 @@ class Drift:
 
 
 def drifts(
-    before: "pa.Table", recent: "pa.Table", *, false_alarms: float = FALSE_ALARMS, seed: int = 0
+    before: "pa.Table",
+    recent: "pa.Table",
+    *,
+    false_alarms: float = FALSE_ALARMS,
+    seed: int = 0,
+    dealings: int = DEALINGS,
 ) -> list[Drift]:
     """Compare two tables of posts: `text`, and where both have it `label` (places in LABELS) and `platform`.
 
     Every post counts as one of its own: leave copies out beforehand. `false_alarms`: how probable it is at
-    most that any feature drifts when none has. Features: length, script, emoticons, new_ngrams (the share of
-    a post's n-grams that one half of `before` did not have; the other half is compared), phrases (the rarest
-    of 30 frequent n-grams that a post has), label, platform; a feature that all posts share is left out. The
-    same tables and seed give the same figures. Empty when a side has fewer than 50 posts.
+    most that any feature drifts when none has. `dealings`: how often posts are dealt at random; fewer make
+    the critical value less exact. The same tables and seed give the same figures. Empty when a side has fewer
+    than 50 posts. Features, of which one that all posts share is left out:
+
+    length, script, emoticons, label, platform
+    new_ngrams  the share of a post's n-grams that one half of `before` did not have; the other is compared
+    phrases     how many of the n-grams that rose or fell most between one half of `before` and one of
+                `recent` a post of the other halves has
     """
     if min(before.num_rows, recent.num_rows) < LEAST:
         return []
     random = np.random.default_rng(seed)
     found = [f for f in _features(before, recent, random) if f.cells.max() > 0]
     level = false_alarms / max(len(found), 1)
-    return [_judged(feature, level, random) for feature in found]
+    return [_judged(feature, level, random, dealings) for feature in found]
 
 
 @dataclass(frozen=True)
@@ -96,10 +102,14 @@ def _features(before: "pa.Table", recent: "pa.Table", random: np.random.Generato
     removed = (length - bare) / np.maximum(length, 1)
     yield _Feature("emoticons", _dense(np.searchsorted([0.0, 0.1], removed, side="left")), n)
     rows = counts(texts, _BITS)
-    half = random.permutation(n)
-    known, kept = half[: n // 2], np.concatenate([half[n // 2 :], np.arange(n, len(texts))])
-    yield _Feature("new_ngrams", _quantiles(_unknown(*rows[:2], known, kept, 1 << _BITS)), n - n // 2)
-    yield _Feature("phrases", _dense(_phrases(rows)), n)
+    first, kept = _halves(n, random)
+    first_recent, kept_recent = (n + half for half in _halves(len(texts) - n, random))
+    others = np.concatenate([kept, np.arange(n, len(texts))])
+    unknown = _unknown(rows.ends, rows.columns, first, others, 1 << _BITS)
+    yield _Feature("new_ngrams", _quantiles(unknown), len(kept))
+    moved = _moved(rows, first, first_recent)
+    having = _having(rows.ends, rows.columns, np.concatenate([kept, kept_recent]), moved)
+    yield _Feature("phrases", _quantiles(having), len(kept))
     if "label" in before.column_names and "label" in recent.column_names:
         labels = np.concatenate([before["label"].to_numpy(), recent["label"].to_numpy()])
         yield _Feature("label", _dense(np.clip(labels, 0, len(LABELS))), n)
@@ -108,25 +118,26 @@ def _features(before: "pa.Table", recent: "pa.Table", random: np.random.Generato
         yield _Feature("platform", _few_together(np.unique(names, return_inverse=True)[1]), n)
 
 
-def _judged(feature: _Feature, level: float, random: np.random.Generator) -> Drift:
+def _judged(feature: _Feature, level: float, random: np.random.Generator, dealings: int) -> Drift:
     size = int(feature.cells.max()) + 1
     total = np.bincount(feature.cells, minlength=size)
     own = np.bincount(feature.cells[: feature.n_before], minlength=size)
     statistic = float(_psi(own[None], (total - own)[None])[0])
-    critical = _critical(total, feature.n_before, level, random)
+    critical = _critical(total, feature.n_before, level, random, dealings)
     n_recent = len(feature.cells) - feature.n_before
     return Drift(feature.name, statistic, critical, feature.n_before, n_recent, statistic > critical)
 
 
-def _critical(total: Array, n_before: int, level: float, random: np.random.Generator) -> float:
+def _critical(total: Array, n_before: int, level: float, random: np.random.Generator, dealings: int) -> float:
     """What PSI exceeds with a probability of `level` at most when these posts are dealt at random."""
-    dealt = np.empty(_DEALT)
-    for start in range(0, _DEALT, _AT_ONCE):
-        own = random.multivariate_hypergeometric(total, n_before, size=_AT_ONCE, method="marginals")
-        dealt[start : start + _AT_ONCE] = _psi(own, total - own)
+    dealt = np.empty(dealings)
+    for start in range(0, dealings, _AT_ONCE):
+        size = min(_AT_ONCE, dealings - start)
+        own = random.multivariate_hypergeometric(total, n_before, size=size, method="marginals")
+        dealt[start : start + size] = _psi(own, total - own)
     # The k-th largest: an order statistic that is certain to be exceeded by no more than the level asks.
-    beyond = max(int(level * (_DEALT + 1)), 1)
-    return float(np.partition(dealt, _DEALT - beyond)[_DEALT - beyond])
+    beyond = max(int(level * (dealings + 1)), 1)
+    return float(np.partition(dealt, dealings - beyond)[dealings - beyond])
 
 
 def _psi(one: Array, two: Array) -> Array:
@@ -183,20 +194,45 @@ def _unknown(ends: Array, columns: Array, known: Array, kept: Array, buckets: in
     return found
 
 
-def _phrases(rows: Rows) -> Array:
-    """The rarest of the frequent n-grams that a text has, from 1 on; 0: it has none of them."""
-    texts = len(rows.ends) - 1
-    uses = np.bincount(rows.columns, minlength=1 << _BITS)
-    fit = np.flatnonzero((uses >= _PHRASE_POSTS) & (uses <= _PHRASE_IN * texts))
-    # The most frequent ones; of as frequent ones, the first bucket.
-    chosen = fit[np.lexsort((fit, -uses[fit]))][:_PHRASES]
-    number = np.zeros(1 << _BITS, np.int64)
-    number[chosen] = np.arange(1, len(chosen) + 1)
-    # The largest number is the rarest; an empty text has no n-grams to take the largest of.
-    found = np.zeros(texts, np.int64)
-    full = np.flatnonzero(np.diff(rows.ends))
-    if full.size:
-        found[full] = np.maximum.reduceat(number[rows.columns], rows.ends[full])
+def _halves(count: int, random: np.random.Generator) -> tuple[Array, Array]:
+    places = random.permutation(count)
+    return places[: count // 2], places[count // 2 :]
+
+
+def _moved(rows: Rows, before: Array, recent: Array) -> Array:
+    """For each bucket 1 where its n-grams are among those that rose most, -1 for those that fell, else 0.
+
+    A two-sample test that looks in one half for what to look at in the other (Lopez-Paz and Oquab,
+    "Revisiting Classifier Two-Sample Tests", ICLR 2017).
+    """
+    size = 1 << _BITS
+    one, two = (_uses(rows.ends, rows.columns, places, size) for places in (before, recent))
+    pooled = (one + two) / (len(before) + len(recent))
+    spread = np.sqrt(np.maximum(pooled * (1 - pooled), 1e-12) * (1 / len(before) + 1 / len(recent)))
+    rise = (two / len(recent) - one / len(before)) / spread
+    ordered = np.lexsort((np.arange(size), np.round(rise, 9)))
+    found = np.zeros(size, np.int8)
+    found[ordered[-_PHRASES:]], found[ordered[:_PHRASES]] = 1, -1
+    return found
+
+
+@compiled
+def _uses(ends: Array, columns: Array, which: Array, buckets: int) -> Array:
+    """In how many of these rows each bucket occurs."""
+    found: Array = np.zeros(buckets, np.int64)
+    for row in which:
+        for at in range(ends[row], ends[row + 1]):
+            found[columns[at]] += 1
+    return found
+
+
+@compiled
+def _having(ends: Array, columns: Array, which: Array, moved: Array) -> Array:
+    """The sum of `moved` over the buckets of each of these rows."""
+    found: Array = np.zeros(which.size, np.int64)
+    for number in range(which.size):
+        for at in range(ends[which[number]], ends[which[number] + 1]):
+            found[number] += moved[columns[at]]
     return found
 
 
