@@ -1,4 +1,4 @@
-"""`tidewatch models`: versions of the sentiment model, and which one scores."""
+"""`tidewatch models`: versions of the sentiment model, which one scores, and how the next one comes."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tidewatch.cli import retrainings
 from tidewatch.cli.common import Json, print_json, print_line, print_table, warehouse
 from tidewatch.core.clock import utc_now
 from tidewatch.core.errors import ConfigError, NotFound
@@ -119,8 +120,17 @@ def promote(
 
 
 @app.command(short_help="Bring the former champion back.")
-def rollback(by: By, reason: Why) -> int:
-    """One step back; said again, one step further.
+def rollback(
+    by: By,
+    reason: Why,
+    instead_of: Annotated[
+        int | None,
+        typer.Option(
+            metavar="VERSION", help="The champion that is to go; if it is gone already, do nothing."
+        ),
+    ] = None,
+) -> int:
+    """One step back; said again, one step further, unless `--instead-of` names what is to go.
 
     Example:
 
@@ -129,7 +139,7 @@ def rollback(by: By, reason: Why) -> int:
     from tidewatch.sentiment.registry import rollback as step_back
 
     with warehouse() as conn:
-        now = step_back(conn, by=by, why=reason, now=utc_now())
+        now = step_back(conn, by=by, why=reason, now=utc_now(), instead_of=instead_of)
     print_line(f"Version {now.version} is the champion again")
     return 0
 
@@ -172,6 +182,12 @@ def fetch(
     replace_file(to, bytes_, mode=0o644)
     print_line(f"Version {version} is in {to}")
     return 0
+
+
+app.command(short_help="Train a challenger, measure and judge it.")(retrainings.retrain)
+app.command(short_help="Runs of retraining, and what came of them.")(retrainings.retrainings)
+app.command(short_help="Make a challenger the champion.")(retrainings.approve)
+app.command(short_help="Leave the champion.")(retrainings.reject)
 
 
 def _held_out(metrics: Mapping[str, Any]) -> list[str]:
