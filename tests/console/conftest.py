@@ -8,6 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "backup"))
 
 import console_history
+import model_history
 import psycopg
 import pytest
 from console_house import House
@@ -25,6 +26,15 @@ def _history(pg_server: LocalPostgres, _migrated: str) -> str:
     return name
 
 
+@pytest.fixture(scope="session")
+def _model_history(pg_server: LocalPostgres, _migrated: str) -> str:
+    name = "console_model_history"
+    _copy(pg_server, _migrated, name)
+    with connect(pg_server.dsn(name), application_name="tests") as conn:
+        model_history.write(conn, console_history.NOW)
+    return name
+
+
 @pytest.fixture(scope="module")
 def house(
     pg_server: LocalPostgres, _history: str, tmp_path_factory: pytest.TempPathFactory
@@ -37,6 +47,20 @@ def house(
 def own_house(pg_server: LocalPostgres, _history: str, tmp_path: Path) -> Iterator[House]:
     """A console for one test."""
     yield from _house(pg_server, _history, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def model_house(
+    pg_server: LocalPostgres, _model_history: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[House]:
+    """A console with a model and its past and nothing else, which the tests of a module share."""
+    yield from _house(pg_server, _model_history, tmp_path_factory.mktemp("console"))
+
+
+@pytest.fixture
+def own_model_house(pg_server: LocalPostgres, _model_history: str, tmp_path: Path) -> Iterator[House]:
+    """The same for one test."""
+    yield from _house(pg_server, _model_history, tmp_path)
 
 
 def _house(server: LocalPostgres, template: str, home: Path) -> Iterator[House]:

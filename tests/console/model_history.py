@@ -190,22 +190,24 @@ def _measured(conn: Connection, run_id: str, random: np.random.Generator, posts:
             p_value=test.p_value,
         )
     for place, post in enumerate(posts[:20], 1):
+        right, wrong = place % 3, (place + 1) % 3
+        champion, challenger = (wrong, right) if place % 4 else (right, wrong)
         _insert(
             conn,
             "sentiment.differences",
             run_id=run_id,
             place=place,
             text_sha256=post.text_sha256,
-            truth=LABELS[place % 3],
-            champion_says=LABELS[(place + place % 2) % 3],
-            challenger_says=LABELS[(place + 1 - place % 2) % 3],
-            champion_p=[0.5, 0.3, 0.2],
-            challenger_p=[0.2, 0.1, 0.7],
+            truth=LABELS[right],
+            champion_says=LABELS[champion],
+            challenger_says=LABELS[challenger],
+            champion_p=[0.54 if n == champion else 0.23 for n in range(3)],
+            challenger_p=[0.78 if n == challenger else 0.11 for n in range(3)],
         )
     for feature, statistic, drifted in (
         ("length", 0.031, True),
-        ("platforms", 0.011, False),
-        ("classes", 0.004, False),
+        ("platform", 0.011, False),
+        ("label", 0.004, False),
     ):
         _insert(
             conn,

@@ -14,7 +14,9 @@ from test_console_pages import every_page
 
 pytestmark = pytest.mark.browser
 
-ALSO_ON_A_PHONE = {"backups", "backup", "restores", "run", "evidence", "new hold"}
+ALSO_ON_A_PHONE = {
+    "backups", "backup", "restores", "run", "evidence", "new hold", "model", "retraining", "labelling",
+}  # fmt: skip
 """Judging a page takes a second: on a phone those with something of their own."""
 SIZES = {"desk": (1280, 900), "phone": (390, 844)}
 
@@ -184,6 +186,66 @@ def test_without_scripts_everything_is_there(browser: Any, address: str, house: 
     page.fill("[name=backup_id]", "ops-nothing")
     page.click("main button")
     assert page.locator("[role=alert]").count() == 1
+    person.context.close()
+
+
+def labelled(house: House) -> list[str]:
+    rows = house.query("select label from sentiment.labels where annotator = 'the.analyst' order by label_id")
+    return [row["label"] for row in rows]
+
+
+def test_posts_are_labelled_skipped_and_corrected_by_keyboard_alone(
+    browser: Any, address: str, house: House
+) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    person = Person(browser, address, "analyst", viewport={"width": 1280, "height": 900})
+    page, before = person.go("/labelling"), labelled(house)
+    first = page.inner_text(".post")
+    pressed = "(more) => document.dispatchEvent(new KeyboardEvent('keydown', {bubbles: true, ...more}))"
+    page.evaluate(pressed, {"key": "1", "repeat": True})
+    page.keyboard.press("Control+3")
+    page.evaluate(pressed, {"key": "２"})  # of a Chinese keyboard
+    page.wait_for_selector(".last")
+    assert page.inner_text(".post") != first
+    assert Axe().run(page).response["violations"] == []
+    page.keyboard.press("u")
+    page.wait_for_url("**post=*")
+    assert page.inner_text(".post") == first
+    page.keyboard.press("3")
+    page.wait_for_url("**done=*")
+    second = page.inner_text(".post")
+    page.keyboard.press("s")
+    page.wait_for_url("**skipped=*")
+    third = page.inner_text(".post")
+    assert len({first, second, third}) == 3
+    assert labelled(house) == [*before, "neutral", "positive"], "a held key, or one with Ctrl, has answered"
+
+    page.click("button.shortcuts")
+    page.keyboard.press("1")
+    page = person.go("/labelling")
+    assert page.get_attribute("button.shortcuts", "aria-pressed") == "false"
+    page.keyboard.press("1")
+    page.click("button.shortcuts")
+    page.keyboard.press("0")
+    page.wait_for_selector(".last")
+    assert labelled(house) == [*before, "neutral", "positive", "unclear"], "switched off, a key has answered"
+    assert person.complaints == []
+    person.context.close()
+
+
+def test_posts_are_labelled_on_a_phone_without_scripts(browser: Any, address: str, house: House) -> None:
+    looks = {"locale": "zh-CN", "viewport": {"width": 360, "height": 740}}
+    person = Person(browser, address, "analyst", java_script_enabled=False, **looks)
+    page, before = person.go("/labelling"), labelled(house)
+    first = page.inner_text(".post")
+    page.click("button:has-text('正面')")
+    assert page.inner_text(".last .excerpt") == first and "正面" in page.inner_text(".last")
+    page.click("text=修改上一条")
+    page.click("button:has-text('无法判断')")
+    page.click("text=跳过")
+    assert labelled(house) == [*before, "positive", "unclear"]
+    assert page.locator("button.shortcuts").is_hidden()
     person.context.close()
 
 

@@ -154,7 +154,7 @@ def test_every_text_that_a_template_names_exists_and_every_one_is_used() -> None
         "measure",
         "alpha",
     }
-    families |= {"model.set", "retraining.state", "retraining.by_class", "via", "gate", "missing"}
+    families |= {"model.set", "retraining.state", "retraining.by_class", "via", "gate", "missing", "drift"}
     unused = {k for k in catalogue() if k not in named and k.rpartition(".")[0] not in families}
     assert not unused
 

@@ -9,7 +9,7 @@ from math import sqrt
 from typing import Any
 
 SIDE = 320
-_LEFT, _TOP, _RIGHT, _BOTTOM = 46, 10, 12, 40
+_LEFT, _TOP, _RIGHT, _BOTTOM = 52, 12, 14, 40
 _TICKS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _LARGEST, _SMALLEST = 11.0, 2.5
 
@@ -64,7 +64,7 @@ def _y(value: float) -> float:
     return round(SIDE - _BOTTOM - (SIDE - _TOP - _BOTTOM) * value, 1)
 
 
-WIDTH, HEIGHT = 180, 22
+WIDTH, HEIGHT = 150, 22
 _EDGE = 6
 
 

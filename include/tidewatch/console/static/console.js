@@ -38,6 +38,14 @@ for (const table of document.querySelectorAll("table.heat")) {
 // The newest days are at the end.
 for (const box of document.querySelectorAll(".heat-scroll")) box.scrollLeft = box.scrollWidth;
 
+// On a phone the navigation is wider than the screen: where one is, is to be seen.
+for (const pages of document.querySelectorAll("nav.pages")) {
+  const here = pages.querySelector("[aria-current]")?.getBoundingClientRect();
+  const box = pages.getBoundingClientRect();
+  // Not scrollIntoView: the first Tab of the page would begin there.
+  if (here) pages.scrollLeft += here.left + here.width / 2 - box.left - box.width / 2;
+}
+
 // Filters with lists show their result at once.
 for (const choice of document.querySelectorAll("form.filter select")) {
   choice.addEventListener("change", () => choice.form.requestSubmit());
