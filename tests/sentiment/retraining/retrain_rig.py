@@ -163,7 +163,7 @@ def replace_part(plan: RetrainingFile, part: str, **values: Any) -> RetrainingFi
     return plan.model_copy(update={part: getattr(plan, part).model_copy(update=values)})
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def labelled(pg_server: LocalPostgres, _migrated: str) -> Iterator[str]:
     """The name of a database with labels, to copy."""
     name = f"t_{secrets.token_hex(6)}"
@@ -183,7 +183,7 @@ def runner(pg_server: LocalPostgres, labelled: str, tmp_path: Path) -> Iterator[
     pg_server.drop_database(name)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def asked(
     pg_server: LocalPostgres, labelled: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Runner]:

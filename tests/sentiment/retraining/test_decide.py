@@ -4,15 +4,13 @@ import threading
 from typing import Any
 
 import pytest
-from retrain_rig import Runner, answering, asked, labelled
+from retrain_rig import Runner
 
 from tidewatch.core.errors import Busy, ConfigError, NotFound
 from tidewatch.evidence import ledger
 from tidewatch.sentiment import registry
 from tidewatch.sentiment.retraining import runs
 from tidewatch.sentiment.retraining.decide import NotToBeAnswered
-
-__all__ = ["answering", "asked", "labelled"]
 
 
 def champion(runner: Runner) -> int | None:
