@@ -232,7 +232,7 @@ def _set(one: Mapping[str, Any]) -> list[Any]:
         f"{100 * one['difference']:+.1f} ({100 * one['low']:+.1f} to {100 * one['high']:+.1f})"
         if champion
         else None,
-        f"{one['p_value']:.3f}" if champion else None,
+        f"{one['p_value']:.2g}" if champion else None,
         f"{own['ece']:.3f}",
         _share(own["without_emoticons"]) if own["without_emoticons"] else None,
     ]

@@ -5,6 +5,7 @@ from typing import Any
 
 _SHOWN = 5
 """Warnings; the page has all."""
+_SMALLEST = 0.001
 
 
 def question(facts: Mapping[str, Any], page: str) -> str:
@@ -60,7 +61,12 @@ def _difference(one: Mapping[str, Any]) -> str:
     if one.get("difference") is None:
         return "- | -"
     low, high = one["low"], one["high"]
-    return f"{100 * one['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}) | {one['p_value']:.3f}"
+    return f"{100 * one['difference']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f}) | {_luck(one['p_value'])}"
+
+
+def _luck(p_value: float) -> str:
+    """McNemar's p: how likely luck alone would differ as much."""
+    return f"{p_value:.3f}" if p_value >= _SMALLEST else f"below {_SMALLEST}"
 
 
 def _share(share: Mapping[str, Any]) -> str:
