@@ -1,5 +1,6 @@
 """Near-duplicates are what a comparison of all pairs finds, in any order; copies are always together."""
 
+import re
 from itertools import combinations
 
 import numpy as np
@@ -11,7 +12,7 @@ from tidewatch.text.near_duplicates import groups
 from tidewatch.text.normalise import normalise
 
 POST = "客服很耐心，就是物流太慢了，等了好几天才到货"
-SOME = st.text(alphabet="ab1 好了吗，。", max_size=12)
+SOME = st.text(alphabet="ab1 好了吗，。…", max_size=12)
 EDITED = st.tuples(st.sampled_from([POST, "the parcel came on tuesday", "好"]), st.integers(0, 30), SOME).map(
     lambda of: of[0][: of[1]] + of[2] + of[0][of[1] + 1 :]
 )
@@ -21,10 +22,10 @@ TEXTS = st.lists(st.one_of(SOME, EDITED), max_size=14)
 def ngrams(text: str) -> set[str]:
     """As the module says it, without a hash: the slow way."""
     normal = normalise(text)
-    if not normal:
-        return set()
-    padded, found = f"    {normal} ", set()
-    for last in range(5, len(padded)):
+    words = re.sub(r"""[!-/:-@\[-`{-~\u2010-\u205e\u3001-\u3003\u3008-\u301f·]+""", " ", normal)
+    words = re.sub(" +", " ", words).strip() or normal
+    padded, found = f"    {words} ", set()
+    for last in range(5, len(padded) if words else 0):
         point = ord(padded[last])
         letter = 97 <= point <= 122 or 48 <= point <= 57 or 0xC0 <= point < 0x1100
         found.add(padded[last - (4 if letter else 2) : last + 1])
@@ -72,6 +73,13 @@ def test_the_order_of_the_texts_and_the_number_of_their_copies_change_nothing(
 def test_what_looks_alike_once_normalised_is_together() -> None:
     found = groups([POST, POST.replace("，", ","), "物流太快了", f"  {POST}", "", None, "　", "物流太快啦"])
     assert found.tolist() == [0, 0, 1, 0, 2, 2, 2, 3]
+
+
+def test_punctuation_makes_no_other_text_unless_there_is_nothing_else() -> None:
+    found = groups(
+        ["说好的发票呢", "说好的发票呢！", "“说好的”发票呢…", "说好的，发票呢", "！！！", "？？？", "!!!"]
+    )
+    assert found.tolist() == [0, 0, 1, 1, 2, 3, 2]
 
 
 def test_a_chain_joins_texts_that_are_not_alike_themselves() -> None:

@@ -1,8 +1,9 @@
 """Which texts are copies of each other, but for little: `groups`.
 
 Two normalised texts are near-duplicates when the sets of their n-grams (three characters in a row, five where
-the last is a letter of an alphabet, with a space before and behind the text) have a Jaccard similarity of
-`threshold` at least: common n-grams over all n-grams of the two. A group is what is connected by such pairs.
+the last is a letter of an alphabet or a digit, with a space before and behind the text) have a Jaccard
+similarity of `threshold` at least: common n-grams over all n-grams of the two. Punctuation counts as a space
+unless there is nothing else. A group is what is connected by such pairs.
 
 Nothing is left to chance: the pairs are found by an exact set similarity join, PPJoin (Xiao, Wang, Lin and
 Yu, "Efficient Similarity Joins for Near Duplicate Detection", WWW 2008): two sets that are so similar share

@@ -23,22 +23,27 @@ def shingles(points: Array, ends: Array, which: Array, salt: np.uint64) -> tuple
     """The different n-grams (40 bits of a hash each, uint64, ascending) of the texts `which` of
     `code_points`, and where those of each text begin (int64, one more than texts)."""
     places = np.zeros(which.size + 1, np.int64)
-    room = 0
+    room, longest = 0, 0
     for number in range(which.size):
-        room += ends[which[number] + 1] - ends[which[number]] + 1
+        length = ends[which[number] + 1] - ends[which[number]]
+        room += length + 1
+        longest = max(longest, length)
     found = np.empty(room, np.uint64)
+    words: Array = np.empty(longest + 5, np.int32)
+    words[:4] = 32
     size = 0
     for number in range(which.size):
         start, end = ends[which[number]], ends[which[number] + 1]
+        length = _words(points[start:end], words[4:])
+        words[4 + length] = 32
         first = size
-        for at in range(start + 1, end + 1):  # at: behind the middle one of three
-            last = np.int64(32) if at == end else np.int64(points[at])
+        for at in range(5, 5 + length):
+            last = np.int64(words[at])
             letter = 97 <= last <= 122 or 48 <= last <= 57 or 0xC0 <= last < 0x1100
-            value = salt ^ (np.uint64(last) * _A1 + np.uint64(points[at - 1]) * _A2)
-            value += np.uint64(points[at - 2] if at - 2 >= start else 32) * _A3
+            value = salt ^ (np.uint64(last) * _A1 + np.uint64(words[at - 1]) * _A2)
+            value += np.uint64(words[at - 2]) * _A3
             if letter:
-                value += np.uint64(points[at - 3] if at - 3 >= start else 32) * _A4
-                value += np.uint64(points[at - 4] if at - 4 >= start else 32) * _A5
+                value += np.uint64(words[at - 3]) * _A4 + np.uint64(words[at - 4]) * _A5
             value ^= value >> _HALF
             value *= _MIX
             value ^= value >> _HALF
@@ -53,6 +58,36 @@ def shingles(points: Array, ends: Array, which: Array, salt: np.uint64) -> tuple
         size = kept
         places[number + 1] = size
     return places, found[:size].copy()
+
+
+@compiled
+def _words(points: Array, out: Array) -> Any:
+    """Write a normalised text without its punctuation to `out`, and return its length; a text that is nothing
+    else stays as it is."""
+    size = 0
+    for at in range(points.size):
+        point = points[at]
+        if _is_punctuation(point):
+            point = 32
+        if point != 32 or (size > 0 and out[size - 1] != 32):
+            out[size] = point
+            size += 1
+    if size > 0 and out[size - 1] == 32:
+        size -= 1
+    if size == 0:
+        out[: points.size] = points
+        size = points.size
+    return size
+
+
+@compiled
+def _is_punctuation(point: Any) -> Any:
+    """Of ASCII, of General Punctuation (dashes, quotes, dots) and of CJK Symbols and Punctuation."""
+    if point < 128:
+        return 33 <= point <= 47 or 58 <= point <= 64 or 91 <= point <= 96 or 123 <= point <= 126
+    return (
+        0x2010 <= point <= 0x205E or 0x3001 <= point <= 0x3003 or 0x3008 <= point <= 0x301F or point == 0xB7
+    )
 
 
 @compiled

@@ -27,7 +27,7 @@ class HeldOut(Strict):
     share: Inside = 0.2
     """Of the texts that people labelled, drawn by hash, near-duplicates together."""
     seed: Annotated[str, Field(min_length=1, max_length=100)] = "tidewatch"
-    near_duplicates: Inside = 0.8
+    near_duplicates: Inside = 0.7
     """From this Jaccard similarity of their n-grams on, two texts are one for the draw."""
     recent_days: Annotated[int, Field(ge=1, le=3650)] = 30
     """Posts so young when the labels are frozen are the set `recent`."""
