@@ -1,4 +1,5 @@
 -- What is worth a label most: texts on which people differ, then people and model, then where the model is unsure.
+-- Texts that no person has labelled and no model has scored are in none of these; they can be the most by far.
 with words as (
     select text_sha256,
            count(*) filter (where source <> 'seed') as people,
@@ -7,6 +8,10 @@ with words as (
            max(label) filter (where label not in ('unclear', 'contradictory')) as most,
            bool_or(label = 'unclear' and source <> 'seed') as unclear
     from sentiment.votes
+    where text_sha256 = any (array (
+        select p.text_sha256 from sentiment.posts p join sentiment.scores s using (post_id)
+        union
+        select p.text_sha256 from sentiment.posts p join sentiment.labels l using (post_id) where l.source <> 'seed'))
     group by text_sha256
 ),
 scored as (

@@ -14,7 +14,7 @@ from tidewatch.console.routes.common import see, start_of
 from tidewatch.core.database import Connection, execute
 from tidewatch.core.errors import NotFound
 from tidewatch.sentiment.labels.posts import Label
-from tidewatch.sentiment.labels.queue import Item, opinion, queue, waiting
+from tidewatch.sentiment.labels.queue import Item, opinion, queue
 from tidewatch.sentiment.labels.store import AskedFor, answer
 
 Reader = Annotated[Person, Depends(Needs("labelling.read"))]
@@ -50,7 +50,6 @@ def router(desk: Desk, page: Pages) -> APIRouter:
             last = _labelled(conn, done, person)
             said = opinion(conn, last["post_key"]) if last else None
             mine = execute(conn, "console/labelled_by", {"annotator": person.name, "since": today}).fetchone()
-            counts = waiting(conn, settings=settings, annotator=person.name)
         shown: Any = own or item
         return page(
             request,
@@ -64,7 +63,6 @@ def router(desk: Desk, page: Pages) -> APIRouter:
             else {},
             chances=said.probabilities if said else None,
             mine=mine,
-            waiting=sum(counts.values()),
             skipped=",".join(passed),
             skip=",".join([*passed, item.post_key[:12]][-_MOST_SKIPPED:]) if item else "",
         )

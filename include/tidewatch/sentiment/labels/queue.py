@@ -77,9 +77,9 @@ def queue(conn: Connection, *, annotator: str, settings: Queue, n: int = 20) -> 
     ]
 
 
-def waiting(conn: Connection, *, settings: Queue, annotator: str = "") -> dict[AskedFor, int]:
-    """How many posts wait for a label and why, for this person; without a name, for anybody."""
-    values = {"annotator": annotator.strip(), "n": None, **_sample(settings), **_doubt(settings)}
+def waiting(conn: Connection, *, settings: Queue) -> dict[AskedFor, int]:
+    """How many posts wait for a label and why, for somebody who has labelled none of them."""
+    values = {"annotator": "", "n": None, **_sample(settings), **_doubt(settings)}
     found: dict[str, AskedFor] = {}
     for each in ("rest", "second"):
         for row in execute(conn, f"sentiment/labels/queue_{each}", values):
