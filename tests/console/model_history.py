@@ -128,6 +128,7 @@ def _runs(conn: Connection, now: datetime, data: str) -> None:
     lack = {"have": 61, "needed": 196, "missing": 135, "to_label": 675}
     missing = {"test": {"neutral": lack}, "paired": lack}
     told = {"gate": "model", "said": ["neutral: recall 0.79, lower bound 0.74 is below 0.85"]}
+    split = {"train": {"n": 4700}, "held_out": {"n": 1400}, "left_out": {"like_held_out": 12}}
     rows: tuple[dict[str, Any], ...] = (
         {"run_id": FIRST, "state": "promoted", "challenger": 1, "decided_by": "wang.min", "via": "airflow"},
         {"run_id": TOO_FEW, "state": "not_enough", "champion": 1, "missing": Jsonb(missing)},
@@ -146,6 +147,8 @@ def _runs(conn: Connection, now: datetime, data: str) -> None:
     )
     for row, age in zip(rows, (70, 55, 40, 10, 1), strict=True):
         begun = now - timedelta(days=age)
+        if "challenger" in row:
+            row |= {"measured": Jsonb({"posts_per_second": 412345.6}), "split": Jsonb(split)}
         ended = None if row["state"] == "awaiting" else begun + timedelta(hours=5)
         _insert(
             conn,

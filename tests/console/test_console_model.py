@@ -11,7 +11,9 @@ from model_history import AWAITING, REFUSED, SETS, TOO_FEW
 from test_console_pages import HOSTILE, SCRIPT, Seen
 
 from tidewatch.console import diagrams, floor
+from tidewatch.console.routes.model import judged
 from tidewatch.sentiment.evaluate import share
+from tidewatch.sentiment.retraining.settings import Limits
 
 
 def text_of(house: House, address: str, role: str = "engineer") -> str:
@@ -81,6 +83,22 @@ def test_without_a_model_the_page_says_what_to_do_and_before_a_run_it_shows_the_
     )
     page = text_of(own_model_house, "/model")
     assert "No model is in use" in page and "The model has not been retrained yet" in page
+
+
+@pytest.mark.parametrize(
+    ("ece", "by_luck", "said"),
+    [(0.03, {}, "passed"), (0.05, {}, "failed"), (0.05, {"ece_by_luck": 0.06}, "too_few"),
+     (0.07, {"ece_by_luck": 0.06}, "failed")],
+)  # fmt: skip
+def test_a_calibration_error_counts_where_luck_does_not_explain_it(
+    model_house: House, ece: float, by_luck: dict[str, float], said: str
+) -> None:
+    (row,) = model_house.query(
+        "select figures from sentiment.evaluations where run_id = %s and role = 'champion' and kind = 'frozen'",
+        AWAITING,
+    )
+    shown = judged({**row["figures"], **by_luck, "ece": ece}, Limits())
+    assert shown is not None and shown["calibration"] == said
 
 
 # -- one retraining ----------------------------------------------------------------------------------------

@@ -117,9 +117,16 @@ def judged(figures: Mapping[str, Any] | None, limits: Limits) -> dict[str, Any] 
         "classes": classes,
         "confusion": _confusion(figures["confusion"]),
         "diagram": diagrams.reliability(figures["reliability"]),
-        "calibrated": figures["ece"] <= limits.calibration,
+        "calibration": _calibration(figures, limits.calibration),
         "without": figures.get("emoticons_removed"),
     }
+
+
+def _calibration(figures: Mapping[str, Any], limit: float) -> str:
+    """passed, failed, or too_few: more than the limit, but not more than so few posts give by luck."""
+    if figures["ece"] <= limit:
+        return "passed"
+    return "too_few" if figures["ece"] <= figures.get("ece_by_luck", 0.0) else "failed"
 
 
 def _confusion(rows: Sequence[Sequence[int]]) -> list[tuple[str, list[tuple[int, float | None, int]]]]:
