@@ -18,7 +18,7 @@ from tidewatch.local.postgres import LocalPostgres
 from tidewatch.sentiment import registry
 from tidewatch.sentiment.evaluate import figures
 from tidewatch.sentiment.retraining import model_gate, runs
-from tidewatch.sentiment.retraining.settings import Limits
+from tidewatch.sentiment.retraining.settings import Enough, Limits, RetrainingFile
 from tidewatch.vault.manifest import RunRef
 
 NOW = datetime(2026, 11, 3, 1, 0, tzinfo=UTC)
@@ -76,17 +76,18 @@ def enter(conn: Connection, name: str, kind: str, figures: dict[str, Any]) -> No
     )
 
 
-def compare(conn: Connection, name: str, difference: float, low: float, high: float) -> None:
+def compare(conn: Connection, name: str, difference: float, low: float, high: float, n: int = 900) -> None:
     conn.execute(
-        "insert into sentiment.comparisons values ('r1', %s, 900, 0, 0, %s, %s, %s, 0.5)",
-        (name, difference, low, high),
+        "insert into sentiment.comparisons values ('r1', %s, %s, 0, 0, %s, %s, %s, 0.5)",
+        (name, n, difference, low, high),
     )
 
 
 def judged(conn: Connection, tmp_path: Path, **limits: Any) -> tuple[list[str], list[str]]:
     """The names of what was refused, and of what was told."""
     settings = Settings(home=tmp_path)
-    judgement = model_gate.judge(conn, runs.get(conn, "r1"), RUN, Limits(**limits), settings, NOW)
+    plan = RetrainingFile(limits=Limits(**limits), enough=Enough(platform=100))
+    judgement = model_gate.judge(conn, runs.get(conn, "r1"), RUN, plan, settings, NOW)
     return [f.name for f in judgement.critical], [f.name for f in judgement.warnings]
 
 
@@ -180,6 +181,16 @@ def test_worse_than_the_champion_refuses_where_it_is_shown_and_is_told_where_it_
     critical, warnings = judged(conn, tmp_path)
     assert [each.split()[0] for each in critical] == refused
     assert [each.split()[0] for each in warnings if each not in UNFAIR] == told
+
+
+def test_a_platform_of_few_posts_is_told_and_refuses_nothing(conn: Connection, tmp_path: Path) -> None:
+    enter(conn, "frozen", "frozen", measured())
+    enter(conn, "platform:weibo", "platform", measured(99))
+    compare(conn, "frozen", 0.01, -0.005, 0.025)
+    compare(conn, "platform:weibo", -0.08, -0.12, -0.03, n=99)
+    critical, warnings = judged(conn, tmp_path)
+    assert not critical
+    assert [each.split()[0] for each in warnings if each not in UNFAIR] == ["comparisons.difference"]
 
 
 def test_what_rests_on_emoticons_or_is_the_champion_itself_is_told(conn: Connection, tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_killed_at_any_statement_and_said_again_it_comes_to_the_same(asked: Runn
         assert mine[what] == found, what
 
 
-@pytest.mark.parametrize("statement", range(1, 16, 2))
+@pytest.mark.parametrize("statement", range(2, 17, 3))
 def test_an_approval_that_is_killed_has_happened_whole_or_not_at_all(
     answering: Runner, statement: int
 ) -> None:
@@ -122,7 +122,7 @@ def test_two_retrainings_at_once_end_with_one_question_and_one_that_is_busy(
         except Busy as error:
             outcomes[run_id] = error.what
 
-    threads = [threading.Thread(target=one, args=(name,)) for name in ("a", "b")]
+    threads = [threading.Thread(target=one, args=(name,)) for name in ("run-one", "run-two")]
     for thread in threads:
         thread.start()
     for thread in threads:

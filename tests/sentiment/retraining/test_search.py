@@ -73,13 +73,14 @@ def test_what_cannot_be_learned_without_the_seed_corpus_is_passed_over_and_said(
 
 def test_rare_classes_are_given_more_room_where_that_costs_no_accuracy() -> None:
     random = np.random.default_rng(1)
-    rows = texts(500, seed=11, wrong=0.3)
-    rare = [row for row in rows if row[1] != "negative" or random.random() < 0.2]
+    rows = texts(360, seed=11, wrong=0.3)
+    rare = [row for row in rows if row[1] != "negative" or random.random() < 0.3]
     labels = table(rare)
     generous = SMALL.model_copy(update={"allowance": 1.0})
     strict = SMALL.model_copy(update={"allowance": 0.0})
     by_f1, by_accuracy = (search(labels, alone(labels), of) for of in (generous, strict))
     rows_of = by_f1.as_dict()
+    assert not rows_of["failed"]
     best = {
         name: max(row[rows_of["fields"].index(name)] for row in rows_of["tried"])
         for name in ("accuracy", "macro_f1")

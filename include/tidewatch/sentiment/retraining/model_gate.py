@@ -18,7 +18,7 @@ from tidewatch.core.errors import GateFailed
 from tidewatch.core.settings import Settings
 from tidewatch.evidence import ledger, schemas
 from tidewatch.sentiment.retraining.runs import Retraining
-from tidewatch.sentiment.retraining.settings import Limits
+from tidewatch.sentiment.retraining.settings import RetrainingFile
 from tidewatch.vault.manifest import RunRef
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def refusal(run_id: str, gate: str, critical: Sequence[str], docs: str | None) -
 
 
 def judge(
-    conn: Connection, run: Retraining, ref: RunRef, limits: Limits, settings: Settings, now: datetime
+    conn: Connection, run: Retraining, ref: RunRef, plan: RetrainingFile, settings: Settings, now: datetime
 ) -> "Judgement":
     """Judge what was measured in a run, and keep the judgement and its record, in the caller's transaction.
     Judging again replaces the judgement."""
@@ -68,11 +68,12 @@ def judge(
     from tidewatch.quality.run import Where, load_gate
     from tidewatch.quality.run import judge as run_gate
 
+    limits = plan.limits
     evaluations = execute(conn, "sentiment/retraining/evaluations", {"run_id": run.run_id}).fetchall()
     comparisons = execute(conn, "sentiment/retraining/comparisons", {"run_id": run.run_id}).fetchall()
     judgement = run_gate(
         load_gate(settings.config_dir / "gates" / f"{GATE}.yaml"),
-        frames(run, evaluations, comparisons, limits, fair=_fair(conn, run.champion)),
+        frames(run, evaluations, comparisons, plan, fair=_fair(conn, run.champion)),
         where=Where(ref.dag_id, run.run_id, run.run_id),
         conn=conn,
         now=now,
@@ -97,7 +98,7 @@ def frames(
     run: Retraining,
     evaluations: Sequence[dict[str, Any]],
     comparisons: Sequence[dict[str, Any]],
-    limits: Limits,
+    plan: RetrainingFile,
     *,
     fair: bool,
 ) -> "dict[str, pd.DataFrame]":
@@ -126,7 +127,7 @@ def frames(
     ).astype({"recall_low": float, "precision_low": float})
     sets = pd.DataFrame([_set(row) for row in own], columns=_SETS)
     compared = pd.DataFrame(
-        [_comparison(row, kinds[row["set_name"]], limits) for row in comparisons], columns=_COMPARISONS
+        [_comparison(row, kinds[row["set_name"]], plan) for row in comparisons], columns=_COMPARISONS
     )
     numbers = ["difference", "low", "high", "p_value"]
     return {
@@ -187,8 +188,9 @@ def _set(row: dict[str, Any]) -> tuple[Any, ...]:
     return row["set_name"], row["kind"], row["n"], accuracy, accuracy - bare, ece, beyond
 
 
-def _comparison(row: dict[str, Any], kind: str, limits: Limits) -> tuple[Any, ...]:
-    shown = row["high"] < 0 and row["difference"] < -limits.margin
+def _comparison(row: dict[str, Any], kind: str, plan: RetrainingFile) -> tuple[Any, ...]:
+    by_itself = kind != "platform" or row["n"] >= plan.enough.platform
+    shown = by_itself and row["high"] < 0 and row["difference"] < -plan.limits.margin
     return (
         row["set_name"], kind, row["n"], row["difference"], row["low"], row["high"], row["p_value"], shown,
     )  # fmt: skip

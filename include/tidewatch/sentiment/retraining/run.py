@@ -213,7 +213,7 @@ def judge_model(ctx: RetrainContext, run: RunRef) -> ModelVerdict:
             if current.measured is None:
                 raise _not_yet(run.run_id, "a challenger that was measured", "measure")
             with conn.transaction():
-                judgement = model_gate.judge(conn, current, run, ctx.plan.limits, ctx.settings, ctx.now())
+                judgement = model_gate.judge(conn, current, run, ctx.plan, ctx.settings, ctx.now())
                 runs.note(conn, run.run_id, gates={model_gate.GATE: _told(judgement)})
                 if judgement.passed:
                     runs.await_answer(conn, run.run_id, days=ctx.plan.approval.days, now=ctx.now())
