@@ -8,7 +8,6 @@ import httpx
 import pytest
 
 from tidewatch.evidence import ledger
-from tidewatch.local.rest import FINISHED
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
@@ -22,7 +21,7 @@ def test_restores_are_proved_from_every_region_and_a_person_signs(demo: Any) -> 
         api.unpause("test_restores")
         demo.wait_for(lambda: bool(api.run_ids("test_restores")), "the run of the last month")
         (run_id,) = api.run_ids("test_restores")
-        question = _signed(demo, api, run_id)
+    question = demo.answered("test_restores", run_id, "sign_off", "Sign", "looked at it")
     assert "passed" in question["body"] and "NOT PASSED" not in question["body"], question["body"]
     run = demo.finished("test_restores", run_id)
     assert run.state == "success", [(t.task_id, t.what, t.state) for t in run.tasks]
@@ -38,35 +37,6 @@ def test_restores_are_proved_from_every_region_and_a_person_signs(demo: Any) -> 
     assert all(t["rto_seconds"] < t["rto_target"] for t in tests)
     assert signed and (signed["decision"], signed["via"]) == ("signed", "airflow")
     assert signed["note"] == "looked at it" and anchored.seq > signed["ledger_seq"]
-
-
-def _signed(demo: Any, api: Any, run_id: str) -> dict[str, Any]:
-    """The question, answered as often as it is asked.
-
-    The scheduler may take an answer within its own second for one to a task that has ended, and ask again
-    (apache/airflow issue 72716).
-    """
-    asked = f"/api/v2/dags/test_restores/dagRuns/{run_id}/taskInstances/sign_off/-1/hitlDetails"
-    questions: list[dict[str, Any]] = []
-
-    def ended() -> bool:
-        state = _state(api, run_id, "sign_off")
-        if state == "awaiting_input":
-            question = api._call("GET", asked)
-            if not question["response_received"]:
-                (sign,) = [o for o in question["options"] if o.endswith("Sign")]
-                answer = {"chosen_options": [sign], "params_input": {"note": "looked at it"}}
-                api._call("PATCH", asked, json=answer)
-                questions.append(question)
-        return state in FINISHED
-
-    demo.wait_for(ended, "the answer to be taken")
-    return questions[-1]
-
-
-def _state(api: Any, run_id: str, task_id: str) -> str | None:
-    found = [t.state for t in api.tasks("test_restores", run_id) if t.task_id == task_id]
-    return found[0] if found else None
 
 
 def test_the_other_dags_of_evidence_and_restores_do_their_work(demo: Any) -> None:

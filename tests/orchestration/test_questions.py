@@ -65,4 +65,7 @@ def test_the_question_about_a_challenger_waits_as_configured_and_its_default_is_
         operator.execute({"task_instance": SimpleNamespace(id="1")})
     assert waits.value.timeout == timedelta(days=3)
     assert asked[0]["defaults"] == [sign_off.OPEN] and list(asked[0]["params"]) == ["note"]
+    assert "null" in asked[0]["params"]["note"]["schema"]["type"], (
+        "else Airflow's page answers with a note only"
+    )
     assert asked[0]["options"] == [sign_off.APPROVE, sign_off.REJECT, sign_off.OPEN]

@@ -17,8 +17,9 @@ OPEN = "暂不决定 · Leave undecided"
 
 
 def form(what: str) -> dict[str, Param]:
-    """The one field of a question: a note; `what` says in both languages when it is needed."""
-    return {"note": Param("", type="string", maxLength=2000, description=what)}
+    """The one field of a question: a note; `what` says in both languages when it is needed. It may be null:
+    Airflow's page lets nobody answer while a field that may not is empty."""
+    return {"note": Param("", type=["null", "string"], maxLength=2000, description=what)}
 
 
 FORM = form("说明 · Note; why, if it is refused.")
