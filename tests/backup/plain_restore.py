@@ -3,14 +3,13 @@
 Every step into the tree is relative to a descriptor, so that paths may be longer than the kernel takes.
 """
 
-import contextlib
 import hashlib
 import io
 import json
 import os
 import stat
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -21,20 +20,41 @@ import zstandard
 Fetch = Callable[[str], bytes]
 
 
-@contextlib.contextmanager
-def _parent(root: Path, path: bytes) -> Iterator[tuple[int, bytes]]:
-    *steps, name = path.split(b"/")
-    here = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        for step in steps:
-            with contextlib.suppress(FileExistsError):  # objects of a bucket come without directories
-                os.mkdir(step, dir_fd=here)
-            below = os.open(step, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
+class _Steps:
+    """Goes into the directories of a tree, from where it was last as far as that is on the way."""
+
+    def __init__(self, root: Path) -> None:
+        self._open = [(b"", os.open(root, os.O_RDONLY | os.O_DIRECTORY))]
+
+    def __enter__(self) -> "_Steps":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for _path, here in self._open:
             os.close(here)
-            here = below
-        yield here, name
-    finally:
-        os.close(here)
+
+    def parent(self, path: bytes) -> tuple[int, bytes]:
+        """Descriptor of the directory that `path` is in, open until the next call, and the name there."""
+        above, _, name = path.rpartition(b"/")
+        while len(self._open) > 1 and not (above + b"/").startswith(self._open[-1][0] + b"/"):
+            os.close(self._open.pop()[1])
+        reached, here = self._open[-1]
+        for step in filter(None, above[len(reached) :].split(b"/")):
+            here = _stepped(here, step)
+            reached = reached + b"/" + step if reached else step
+            self._open.append((reached, here))
+            if len(self._open) > 200:
+                os.close(self._open.pop(1)[1])
+        return here, name
+
+
+def _stepped(here: int, step: bytes) -> int:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+    try:
+        return os.open(step, flags, dir_fd=here)
+    except FileNotFoundError:  # objects of a bucket come without directories
+        os.mkdir(step, dir_fd=here)
+        return os.open(step, flags, dir_fd=here)
 
 
 def restore(signed: bytes, fetch: Fetch, identity_file: Path, target: Path) -> dict[str, Any]:
@@ -63,11 +83,12 @@ def restore(signed: bytes, fetch: Fetch, identity_file: Path, target: Path) -> d
                             chunk
                         )
                     out.truncate()
-    for entry in manifest["files"]:
-        _entry(entry, blobs, target)
-    for entry in reversed(manifest["files"]):  # what is in a directory before the directory
-        if entry["type"] in ("file", "directory"):
-            with _parent(target, _bytes(entry, "path")) as (here, name):
+    with _Steps(target) as steps, _Steps(target) as others:
+        for entry in manifest["files"]:
+            _entry(entry, blobs, steps, others)
+        for entry in reversed(manifest["files"]):  # what is in a directory before the directory
+            if entry["type"] in ("file", "directory"):
+                here, name = steps.parent(_bytes(entry, "path"))
                 os.chmod(name, entry["mode"], dir_fd=here)
                 os.utime(name, ns=(0, int(entry["mtime"])), dir_fd=here)
     return manifest
@@ -78,35 +99,36 @@ def _bytes(entry: dict[str, Any], field: str) -> bytes:
     return unquote_to_bytes(entry[field]) if encoded else str(entry[field]).encode()
 
 
-def _entry(entry: dict[str, Any], blobs: Path, target: Path) -> None:
-    with _parent(target, _bytes(entry, "path")) as (here, name):
-        if entry["type"] == "directory":
-            os.mkdir(name, dir_fd=here)
-        elif entry["type"] == "symlink":
-            os.symlink(_bytes(entry, "link_target"), name, dir_fd=here)
-            os.utime(name, ns=(0, int(entry["mtime"])), dir_fd=here, follow_symlinks=False)
-        elif entry["type"] == "hardlink":
-            with _parent(target, _bytes(entry, "link_target")) as (there, first):
-                os.link(first, name, src_dir_fd=there, dst_dir_fd=here)
-        else:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-            with os.fdopen(os.open(name, flags, 0o600, dir_fd=here), "wb") as out:
-                if entry["size"]:
-                    with (blobs / entry["sha256"]).open("rb") as blob:
-                        while chunk := blob.read(1 << 20):
-                            out.seek(len(chunk), os.SEEK_CUR) if chunk.count(0) == len(chunk) else out.write(
-                                chunk
-                            )
-                        out.truncate()
+def _entry(entry: dict[str, Any], blobs: Path, steps: _Steps, others: _Steps) -> None:
+    here, name = steps.parent(_bytes(entry, "path"))
+    if entry["type"] == "directory":
+        os.mkdir(name, dir_fd=here)
+    elif entry["type"] == "symlink":
+        os.symlink(_bytes(entry, "link_target"), name, dir_fd=here)
+        os.utime(name, ns=(0, int(entry["mtime"])), dir_fd=here, follow_symlinks=False)
+    elif entry["type"] == "hardlink":
+        there, first = others.parent(_bytes(entry, "link_target"))
+        os.link(first, name, src_dir_fd=there, dst_dir_fd=here)
+    else:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        with os.fdopen(os.open(name, flags, 0o600, dir_fd=here), "wb") as out:
+            if entry["size"]:
+                with (blobs / entry["sha256"]).open("rb") as blob:
+                    while chunk := blob.read(1 << 20):
+                        out.seek(len(chunk), os.SEEK_CUR) if chunk.count(0) == len(chunk) else out.write(
+                            chunk
+                        )
+                    out.truncate()
 
 
 def look(root: Path) -> dict[bytes, tuple[object, ...]]:
     """Everything below `root` that a backup keeps: kind, size, SHA-256, mode, time, target, first name."""
     seen: dict[bytes, tuple[object, ...]] = {}
     waiting, firsts = [b""], dict[tuple[int, int], bytes]()
-    while waiting:
-        directory = waiting.pop()
-        with _parent(root, directory + b"/." if directory else b".") as (here, _):
+    with _Steps(root) as steps:
+        while waiting:
+            directory = waiting.pop()
+            here, _ = steps.parent(directory + b"/." if directory else b".")
             for name in sorted(map(os.fsencode, os.listdir(here))):  # noqa: PTH208
                 path = directory + b"/" + name if directory else name
                 status = os.stat(name, dir_fd=here, follow_symlinks=False)

@@ -28,6 +28,8 @@ from tidewatch.vault.manifest import FileEntry, Manifest
 
 _BLOCK = 1 << 20
 _TELL_SECONDS = 3.0
+_DESCRIPTORS = 200
+"""Of directories that are kept open: what is restored next mostly lies beside or below."""
 
 
 @dataclass(frozen=True)
@@ -261,8 +263,8 @@ class _Tree:
         self._ctx, self._manifest, self._fetched = ctx, manifest, fetched
         self._identities, self._entries = identities, entries
         self._root = -1
-        self._here: tuple[bytes, int] | None = None
-        """The directory that was last stepped into, and its descriptor."""
+        self._open: list[tuple[bytes, int]] = []
+        """The directories last stepped through, each below the one before, and their descriptors."""
         self.bytes = 0
         self.decrypting = 0.0
         self._told = time.monotonic()
@@ -299,25 +301,21 @@ class _Tree:
         """Descriptor of the directory that `path` is in, and the last part of the name. Directories that the
         backup does not list (objects of a bucket come without) are made."""
         above, _, name = path.rpartition(b"/")
-        if self._here is not None and self._here[0] == above:
-            return self._here[1], name
-        self._leave()
-        here = os.dup(self._root)
-        for step in above.split(b"/") if above else ():
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(step, 0o755, dir_fd=here)
-            try:
-                below = os.open(step, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
-            finally:
-                os.close(here)
-            here = below
-        self._here = (above, here)
+        while self._open and not (above + b"/").startswith(self._open[-1][0] + b"/"):
+            os.close(self._open.pop()[1])
+        reached, here = self._open[-1] if self._open else (b"", self._root)
+        for step in filter(None, above[len(reached) :].split(b"/")):
+            here = _stepped(here, step)
+            reached = reached + b"/" + step if reached else step
+            self._open.append((reached, here))
+            if len(self._open) > _DESCRIPTORS:
+                os.close(self._open.pop(0)[1])
         return here, name
 
     def _leave(self) -> None:
-        if self._here is not None:
-            os.close(self._here[1])
-            self._here = None
+        for _, here in self._open:
+            os.close(here)
+        self._open.clear()
 
     def _directory(self, entry: FileEntry) -> None:
         here, name = self._parent(entry.path_bytes)
@@ -420,6 +418,17 @@ class _Tree:
         if time.monotonic() - self._told > _TELL_SECONDS:
             self._told = time.monotonic()
             self._ctx.progress(f"{self._manifest.backup_id}: {human_bytes(self.bytes)} of files written")
+
+
+def _stepped(here: int, step: bytes) -> int:
+    """Descriptor of a directory below `here`, which is made unless it is there; a link is not followed."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+    try:
+        return os.open(step, flags, dir_fd=here)
+    except FileNotFoundError:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(step, 0o755, dir_fd=here)
+        return os.open(step, flags, dir_fd=here)
 
 
 def _put(out: BinaryIO, block: bytes) -> None:
