@@ -1,6 +1,6 @@
 """How long each page of the console takes on the server, with years of history behind it.
 
-    .venv/bin/python benchmarks/console.py [--days 1095] [--records 200000] [--rounds 5]
+    .venv/bin/python benchmarks/console.py [--days 1095] [--records 200000] [--labels 100000] [--rounds 5]
 
 A PostgreSQL server of its own, history by SQL (tests/console/console_history.sql), the application called in
 this process as a server calls it: everything but the network. Each page is asked for once to warm up and then
@@ -21,7 +21,7 @@ from console_history import write  # noqa: E402
 from console_house import House  # noqa: E402
 from test_console_pages import every_page  # noqa: E402
 
-from tidewatch.core.database import connect, migrate  # noqa: E402
+from tidewatch.core.database import Connection, connect, migrate  # noqa: E402
 from tidewatch.local.postgres import LocalPostgres  # noqa: E402
 
 LIMIT_S = 1.0
@@ -31,6 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--days", type=int, default=1095)
     parser.add_argument("--records", type=int, default=200_000)
+    parser.add_argument("--labels", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tidewatch-bench-") as home:
@@ -43,6 +44,27 @@ def main() -> int:
             server.destroy()
 
 
+def _label(conn: Connection, count: int) -> None:
+    """So many posts with a label each, every fifth of a person, the others of a corpus."""
+    for statement in (
+        "insert into sentiment.texts select encode(sha256(n::text::bytea), 'hex'), 'text ' || n"
+        " from generate_series(1, %(n)s) n",
+        "insert into sentiment.posts (post_key, text_sha256, added_at)"
+        " select text_sha256, text_sha256, now() from sentiment.texts where text like 'text %%'",
+        "insert into sentiment.labels (post_id, label, annotator, source, origin, blind,"
+        " labelled_at, recorded_at)"
+        " select post_id, (array['negative', 'neutral', 'positive'])[1 + post_id %% 3],"
+        " case when post_id %% 5 = 0 then 'li.wei' else 'seed:corpus' end,"
+        " case when post_id %% 5 = 0 then 'import' else 'seed' end, 'benchmark', false, now(), now()"
+        " from sentiment.posts where platform is null",
+    ):
+        conn.execute(statement.encode(), {"n": count})
+    conn.commit()
+    conn.autocommit = True
+    conn.execute("vacuum analyze")
+    conn.autocommit = False
+
+
 def _measure(server: LocalPostgres, home: Path, options: argparse.Namespace) -> int:
     server.create_database("console")
     began = time.monotonic()
@@ -50,7 +72,9 @@ def _measure(server: LocalPostgres, home: Path, options: argparse.Namespace) -> 
         migrate(conn, PROJECT / "sql" / "migrations")
         conn.commit()
         write(conn, days=options.days, records=options.records)
-    print(f"history of {options.days} days, {options.records} records: {time.monotonic() - began:.0f} s")
+        _label(conn, options.labels)
+    history = f"{options.days} days, {options.records} records, {options.labels} labels"
+    print(f"history of {history}: {time.monotonic() - began:.0f} s")
     house = House(server.dsn("console"), home)
     client = house.client("engineer")
     pages = every_page(house) | {

@@ -94,7 +94,8 @@ def test_a_calibration_error_counts_where_luck_does_not_explain_it(
     model_house: House, ece: float, by_luck: dict[str, float], said: str
 ) -> None:
     (row,) = model_house.query(
-        "select figures from sentiment.evaluations where run_id = %s and role = 'champion' and kind = 'frozen'",
+        "select figures from sentiment.evaluations"
+        " where run_id = %s and role = 'champion' and kind = 'frozen'",
         AWAITING,
     )
     shown = judged({**row["figures"], **by_luck, "ece": ece}, Limits())

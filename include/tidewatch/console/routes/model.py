@@ -39,29 +39,32 @@ def router(desk: Desk, page: Pages) -> APIRouter:
             present = champion(conn)
             version = get(conn, present.version) if present else None
             measured, sets = _measured(conn, present.version) if present else (None, [])
-            held_out = version.metrics.get("held_out") if version else None
-            figures = next((s["figures"] for s in sets if s["set_name"] == _FROZEN), held_out)
-            return page(
-                request,
-                "model.html.j2",
-                champion=present,
-                version=version,
-                measured=measured,
-                sets=sets,
-                judged=judged(figures, limits),
-                limits=limits,
-                least=floor.least(limits.recall),
-                drifts=execute(conn, "console/model_drifts", {"run_id": None}).fetchall(),
-                totals=totals(conn),
-                waiting=waiting(conn, settings=queue),
-                agreement=agreement(conn, seed=SEED, sample_only=True),
-                runs=one_page(conn, "console/model_retrainings", number, {}),
-                number=number,
-                champions=one_page(conn, "console/model_champions", before, {}),
-                before=before,
-                versions=list(reversed(versions(conn))),
-                verdict=floor.verdict,
-            )
+            shown = {
+                "drifts": execute(conn, "console/model_drifts", {"run_id": None}).fetchall(),
+                "totals": totals(conn),
+                "waiting": waiting(conn, settings=queue),
+                "agreement": agreement(conn, seed=SEED, sample_only=True),
+                "runs": one_page(conn, "console/model_retrainings", number, {}),
+                "champions": one_page(conn, "console/model_champions", before, {}),
+                "versions": list(reversed(versions(conn))),
+            }
+        held_out = version.metrics.get("held_out") if version else None
+        figures = next((s["figures"] for s in sets if s["set_name"] == _FROZEN), held_out)
+        return page(
+            request,
+            "model.html.j2",
+            champion=present,
+            version=version,
+            measured=measured,
+            sets=sets,
+            judged=judged(figures, limits),
+            limits=limits,
+            least=floor.least(limits.recall),
+            number=number,
+            before=before,
+            verdict=floor.verdict,
+            **shown,
+        )
 
     @routes.get("/model/retraining")
     def retraining(request: Request, person: Reader, run: Text) -> Response:
