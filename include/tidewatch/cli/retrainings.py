@@ -1,5 +1,6 @@
 """`tidewatch models retrain`, `retrainings`, `approve` and `reject`: a new champion without Airflow."""
 
+import getpass
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -62,7 +63,9 @@ def retrainings(
     end: Annotated[
         bool, typer.Option("--end", help="End this run: its process is gone, and it stands in the way.")
     ] = False,
-    by: Annotated[str | None, typer.Option("--by", metavar="NAME", help="Who ends it.")] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="NAME", help="Who ends it; without it, you.")
+    ] = None,
     n: Annotated[int, typer.Option("-n", min=1, max=1000, help="List so many at most.")] = 20,
     as_json: Json = False,
 ) -> int:
@@ -73,7 +76,7 @@ def retrainings(
 
         tidewatch models retrainings
 
-        tidewatch models retrainings RUN --end --by "Li Wei"
+        tidewatch models retrainings --end RUN
     """
     if end:
         return _end(run, by)
@@ -145,15 +148,15 @@ def _decide(run_id: str, decision: "Answer", by: str, note: str, as_json: bool) 
 def _end(run: str | None, by: str | None) -> int:
     from tidewatch.sentiment.retraining import runs
 
-    if run is None or not by:
+    if run is None:
         raise ConfigError(
-            "Which run is to end, and who says so?",
-            expected="RUN --end --by NAME",
-            found="no run" if run is None else "no name",
-            do="`tidewatch models retrainings` shows the runs",
+            "Which run is to end?",
+            expected="`--end RUN`",
+            found="no run",
+            do="`tidewatch models retrainings` shows them",
         )
     with warehouse() as conn:
-        ended = runs.end(conn, run, by=by, now=utc_now())
+        ended = runs.end(conn, run, by=by or getpass.getuser(), now=utc_now())
     print_line(f"{ended.run_id} is {ended.state}")
     return 0
 
