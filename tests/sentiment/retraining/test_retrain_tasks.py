@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -236,3 +237,17 @@ def test_names_from_files_are_no_markup_in_the_question(waiting: DagRun) -> None
     facts["gates"]["model"]["warnings"] = ["**w**"]
     hostile = question.question(facts, "https://airflow/")
     assert r"| platform:a\|b \# \<img src=x\>\[x\]\(y\) |" in hostile and r"\*\*w\*\*" in hostile
+
+
+def test_a_new_installation_without_any_label_is_told_how_many_it_needs(
+    warehouse: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = DagRun(Runner(warehouse, tmp_path), monkeypatch, "scheduled__1", "retrain_model")
+    assert tasks.freeze()["rows"] == 0
+    judged = tasks.gate_data()
+    assert judged["state"] == "not_enough"
+    assert judged["missing"]["test"]["negative"]["have"] == judged["missing"]["train"]["neutral"]["have"] == 0
+    with pytest.raises(skip):
+        tasks.train(judged)
+    tasks.tell()
+    assert new.state == "not_enough"
