@@ -41,14 +41,6 @@ def backup_of(house: House, status: str) -> str:
     )
 
 
-def skip_all(house: House) -> str:
-    """The addresses' way to say that everything was skipped."""
-    rows = house.query(
-        "select left(post_key, 12) as start from sentiment.posts join sentiment.scores using (post_id)"
-    )
-    return ",".join(sorted(row["start"] for row in rows))
-
-
 def every_page(house: House) -> dict[str, str]:
     """name -> an address that shows something."""
     one = {
@@ -83,7 +75,6 @@ def every_page(house: House) -> dict[str, str]:
         "too few labels": f"/model/retraining?run={TOO_FEW}",
         "refused retraining": f"/model/retraining?run={REFUSED}",
         "labelling": "/labelling",
-        "only skipped": f"/labelling?skipped={skip_all(house)}",
     }
 
 
