@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from psycopg.conninfo import conninfo_to_dict
-from retrain_rig import PLAN, Runner, answering, asked, labelled, replace_part, runner  # noqa: F401
+from retrain_rig import PLAN, Runner, replace_part
 
 from tidewatch.cli import main
 from tidewatch.core.settings import load_settings
@@ -50,7 +50,7 @@ def shell(
     return over
 
 
-def test_a_challenger_is_made_shown_and_approved(runner: Runner, shell: Shell) -> None:  # noqa: F811
+def test_a_challenger_is_made_shown_and_approved(runner: Runner, shell: Shell) -> None:
     # The posts of the rig are older than the clock of the command line: drift of them says nothing.
     typed = shell(runner, PLAN)
     assert "No retraining" in typed("retrainings")[1]
@@ -76,7 +76,7 @@ def test_a_challenger_is_made_shown_and_approved(runner: Runner, shell: Shell) -
     assert len(texts) > 400 and not [text for text in texts if text in shown]
 
 
-def test_what_is_missing_is_said_in_numbers_and_the_exit_code_is_1(runner: Runner, shell: Shell) -> None:  # noqa: F811
+def test_what_is_missing_is_said_in_numbers_and_the_exit_code_is_1(runner: Runner, shell: Shell) -> None:
     typed = shell(runner, replace_part(PLAN, "enough", train_per_class=5000))
     code, out, _ = typed("retrain", *BY)
     assert code == 1 and "not_enough" in out
@@ -88,7 +88,7 @@ def test_what_is_missing_is_said_in_numbers_and_the_exit_code_is_1(runner: Runne
 
 
 def test_a_no_needs_a_reason_and_a_late_yes_says_what_airflow_is_not_told(
-    answering: Runner,  # noqa: F811
+    answering: Runner,
     shell: Shell,
 ) -> None:
     typed = shell(answering, PLAN)
@@ -100,7 +100,7 @@ def test_a_no_needs_a_reason_and_a_late_yes_says_what_airflow_is_not_told(
     assert json.loads(typed("approve", "first", *BY, "--json")[1])["champion"] == 1, "said again, the same"
 
 
-def test_a_run_whose_process_is_gone_is_ended_by_a_person(runner: Runner, shell: Shell) -> None:  # noqa: F811
+def test_a_run_whose_process_is_gone_is_ended_by_a_person(runner: Runner, shell: Shell) -> None:
     runner.begin("dead")
     typed = shell(runner, PLAN)
     assert typed("retrainings", "--end")[0] == typed("retrainings", "--end", "none")[0] == 3

@@ -6,13 +6,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from psycopg.conninfo import conninfo_to_dict
-from retrain_rig import Runner, answering, asked, labelled, runner  # noqa: F401
+from retrain_rig import Runner, give, texts
 
 from tidewatch.core.errors import Busy, GateFailed
-from tidewatch.sentiment import registry
+from tidewatch.sentiment import LABELS, registry
 from tidewatch.sentiment.retraining.decide import NotToBeAnswered
+from tidewatch.sentiment.train import train
 
 tasks = pytest.importorskip("tidewatch.orchestration.retrain_tasks")
 question = pytest.importorskip("tidewatch.orchestration.question")
@@ -79,12 +81,12 @@ class DagRun:
 
 
 @pytest.fixture
-def dag_run(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> DagRun:  # noqa: F811
+def dag_run(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> DagRun:
     return DagRun(runner, monkeypatch, "scheduled__1", "retrain_model")
 
 
 @pytest.fixture
-def waiting(answering: Runner, monkeypatch: pytest.MonkeyPatch) -> DagRun:  # noqa: F811
+def waiting(answering: Runner, monkeypatch: pytest.MonkeyPatch) -> DagRun:
     """A run that has come to its question, with no champion before it."""
     return DagRun(answering, monkeypatch, "first", "retrain_model")
 
@@ -109,9 +111,9 @@ def test_a_run_goes_from_labels_to_a_champion_whose_event_dags_follow(dag_run: D
     assert dag_run.answered(sign_off.APPROVE, note="fine") == told, "cleared, it tells again"
     tasks.tell()
     assert dag_run.state == "promoted"
-    texts = dag_run.runner.rows("select text from sentiment.texts")
+    posts = dag_run.runner.rows("select text from sentiment.texts")
     shown = json.dumps([frozen, judged, made, asked_, told], ensure_ascii=False)
-    assert not [row for row in texts if row["text"] in shown], "XCom carries names and counts"
+    assert not [row for row in posts if row["text"] in shown], "XCom carries names and counts"
 
 
 def test_not_enough_labels_is_an_answer_and_skips_the_rest(dag_run: DagRun) -> None:
@@ -126,8 +128,6 @@ def test_not_enough_labels_is_an_answer_and_skips_the_rest(dag_run: DagRun) -> N
 
 
 def test_labels_that_were_missing_count_in_the_next_run(dag_run: DagRun) -> None:
-    from retrain_rig import give, texts
-
     house = dag_run.runner
     needed = 2 * house.rows("select count(*) from sentiment.labels")[0]["count"]
     house.change("enough", train_per_class=needed // 4)
@@ -195,6 +195,25 @@ def test_what_was_answered_elsewhere_while_airflow_asked_is_not_answered_twice(w
         waiting.answered(sign_off.REJECT)
     (row,) = waiting.runner.rows("select decided_by, via from sentiment.retrainings")
     assert tuple(row.values()) == ("wang.fang", "command_line")
+
+
+def test_another_champion_in_the_meantime_is_compared_with_when_the_run_is_cleared(waiting: DagRun) -> None:
+    said = texts(150, seed=4, wrong=0.3)
+    model = train([t for t, _ in said], np.array([LABELS.index(label) for _, label in said]), seed=1, bits=12)
+    with waiting.runner.connect() as conn:
+        kept = registry.register(
+            conn, model.to_bytes(), dataset_sha256="0" * 64, parameters={}, metrics={}, compared_with=None,
+            run=None, by="x", now=waiting.runner.now,
+        )  # fmt: skip
+        registry.promote(conn, kept.version, instead_of=None, by="x", why="now", now=waiting.runner.now)
+    with pytest.raises(Busy, match="no champion as the champion, which it was compared with"):
+        waiting.answered(sign_off.APPROVE)
+    assert (waiting.state, waiting.champion, waiting.told) == ("awaiting", kept.version, None)
+    tasks.freeze()
+    tasks.train(tasks.gate_data())
+    assert tasks.measure()["difference"] > 0
+    assert f"Champion**: version {kept.version}" in tasks.gate_model()["question"]
+    assert waiting.answered(sign_off.APPROVE)["instead_of"] == kept.version
 
 
 def test_a_rollback_takes_one_step_however_often_its_task_is_tried(
