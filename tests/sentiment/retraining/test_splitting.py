@@ -137,6 +137,22 @@ def test_a_text_like_one_that_is_held_out_is_left_out_of_training_also_when_it_c
     assert second.counts["left_out"]["like_held_out"] == len(copies) and len(second.train) == len(first.train)
 
 
+def test_as_long_as_no_run_came_to_a_challenger_the_frozen_set_is_all_that_is_held_out(
+    conn: Connection,
+) -> None:
+    give(conn, texts(100, seed=1))
+    conn.execute(
+        "insert into sentiment.retrainings (run_id, dag_id, started_at, state, ended_at)"
+        " select r, 'd', %(now)s, 'not_enough', %(now)s from unnest(array['r1', 'r2']) as r", {"now": NOW},
+    )  # fmt: skip
+    first = drawn(conn, "r1")
+    give(conn, texts(300, seed=2), first=5000)
+    second = drawn(conn, "r2")
+    assert len(second.sets["frozen"].indices) == len(second.held_out) > len(first.held_out)
+    third = drawn(conn, "r3")
+    assert len(third.sets["frozen"].indices) == len(third.held_out) == len(second.held_out)
+
+
 def test_sets_are_of_recent_posts_of_each_platform_and_of_each_crisis(conn: Connection) -> None:
     crisis = {"name": "recall", "begins": NOW - timedelta(hours=100), "ends": NOW - timedelta(hours=40)}
     plan = replace_part(PLAN, "held_out", recent_days=5).model_copy(
