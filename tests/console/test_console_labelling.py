@@ -113,7 +113,10 @@ def test_two_tabs_give_one_blind_label_and_a_correction_and_a_double_click_one(m
     assert fields(first)["post_key"] == fields(second)["post_key"]
     for page, label in ((first, "negative"), (first, "negative"), (second, "neutral")):
         assert answer(client, page, label).status_code == 303
-    assert [(r["label"], r["blind"]) for r in labels(model_house)] == [("negative", True), ("neutral", False)]
+    assert [(r["label"], r["blind"], r["asked_for"]) for r in labels(model_house)] == [
+        ("negative", True, "uncertain"),
+        ("neutral", False, "correction"),
+    ]
 
 
 def test_skipping_keeps_nothing_and_skipped_posts_come_back_at_the_end(model_house: House) -> None:
