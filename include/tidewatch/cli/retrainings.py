@@ -182,6 +182,11 @@ def _print(run: "Retraining", facts: Mapping[str, Any]) -> None:
     )
     if run.decided_by:
         print_line(f"{run.state} by {run.decided_by} through {run.via}: {run.note or 'no note'}")
+    if run.split:
+        print_line(
+            f"{run.split['train']['n']} texts to train on, {run.split['held_out']['n']} held out, "
+            f"{run.split['left_out']['like_held_out']} left out because they are like those"
+        )
     if facts["sets"]:
         columns = ["set", "n", "challenger %", "champion %", "difference", "p", "ECE", "without emoticons %"]
         print_table(columns, [_set(one) for one in facts["sets"]])

@@ -63,6 +63,8 @@ def test_a_challenger_is_made_shown_and_approved(runner: Runner, shell: Shell) -
     code, out, err = typed("retrain", *BY)
     assert code == 3 and run in err, "a second one says which is open"
     code, out, _ = typed("retrainings", run)
+    split = made["split"]
+    assert f"{split['train']['n']} texts to train on, {split['held_out']['n']} held out" in out
     assert code == 0 and "frozen" in out and "gate model: passed" in out and f"models approve {run}" in out
     code, out, _ = typed("approve", run, *BY, "--note", "fine")
     assert code == 0 and f"{run} is promoted" in out and "version 1 scores" in out
