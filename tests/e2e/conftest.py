@@ -152,7 +152,7 @@ class _NotYet(Exception):
     pass
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo(stack_home: Path) -> Iterator[Demo]:
     """`make demo`'s command in a home of its own; ended, with a check that nothing is left."""
     home = stack_home / "demo"

@@ -1,4 +1,4 @@
-"""The whole stack on this machine: up, killed, up again, down."""
+"""The stack of the demonstration, when all its Dags have run: parts killed, up again, down."""
 
 import contextlib
 import os
@@ -7,9 +7,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -63,13 +63,9 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    made = Place(tmp_path_factory.mktemp("stack"))
-    done = made.run("up")
-    assert done.returncode == 0, done.stdout + done.stderr
-    yield made
-    made.run("down")
-    made.stack().postgres.destroy()
+def place(demo: Any) -> Place:
+    """The demonstration's: a second stack beside it would cost a minute and show nothing more."""
+    return Place(demo.home)
 
 
 def pids(stack: Stack) -> dict[str, int | None]:
