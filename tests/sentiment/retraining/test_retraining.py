@@ -86,10 +86,18 @@ def test_steps_that_are_said_again_give_the_same_and_write_nothing(answering: Ru
     assert state(answering, "first") == "rejected"
 
 
-def test_the_same_labels_give_the_same_model_in_another_database(asked: Runner, runner: Runner) -> None:
+def test_the_same_labels_give_the_same_model_and_sets_in_another_database_and_at_another_time(
+    asked: Runner, runner: Runner
+) -> None:
+    runner.up_to("another name", steps.freeze)
+    runner.later(40)  # nothing is recent any more, seen from then
     runner.up_to("another name", steps.train)
     query = "select model_sha256, dataset_sha256, parameters, metrics from sentiment.models"
     assert runner.rows(query) == asked.rows(query)
+    with runner.connect() as conn:
+        run = runs.get(conn, "another name")
+        _, split = steps._prepared(runner.context, conn, run)
+    assert "recent" in split.sets and split.counts == run.split
 
 
 def test_corrections_make_a_better_challenger_that_is_compared_with_the_champion(answering: Runner) -> None:
