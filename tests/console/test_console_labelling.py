@@ -176,7 +176,9 @@ def test_why_a_post_was_asked_for_cannot_be_chosen_by_whoever_answers(model_hous
     client = model_house.client("analyst")
     mine = fields(client.get("/labelling").text)
     theirs = fields(model_house.client("engineer").get("/labelling").text)
-    for why in ("second", "", "ü", "0" * 64, theirs["why"]):
+    other = fields(client.get(f"/labelling?skipped={mine['post_key'][:12]}").text)
+    assert other["post_key"] != mine["post_key"]
+    for why in ("second", "", "ü", "0" * 64, theirs["why"], other["why"]):
         answer_ = client.post("/labelling", data={**mine, "why": why, "label": "neutral"})
         assert "said=gone" in answer_.headers["location"]
     assert labels(model_house) == []
