@@ -98,6 +98,12 @@ def test_the_same_tables_give_the_same_figures_and_say_how_many_posts_they_rest_
     assert all(one.drifted == (one.statistic > one.critical) for one in found)
 
 
+def test_of_very_many_posts_as_many_are_drawn_as_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tidewatch.sentiment.retraining.drift.MOST", 80)
+    found = {one.feature: one for one in drifts(table(300, 1), table(200, 2), dealings=400)}
+    assert (found["label"].n_before, found["label"].n_recent) == (80, 80)
+
+
 def test_of_few_posts_nothing_is_said_and_odd_ones_do_no_harm() -> None:
     assert drifts(table(49, 1), table(500, 2)) == []
     odd = pa.table({"text": ["", None, "\x00", "😀", " ", "۩" * 999] * 20})

@@ -1,5 +1,6 @@
 """Not enough labels is an answer with numbers: what a test would need to mean anything."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from retrain_rig import replace_part
 from scipy.stats import binomtest
 
 from tidewatch.core.errors import ConfigError
+from tidewatch.core.settings import load_settings
 from tidewatch.sentiment.evaluate import paired, share
 from tidewatch.sentiment.retraining.enough import for_difference, for_floor, missing
 from tidewatch.sentiment.retraining.settings import RetrainingFile
@@ -99,3 +101,11 @@ def test_a_plan_that_no_number_of_labels_can_satisfy_is_refused_in_words() -> No
         missing(split((1, 1, 1)), replace_part(PLAN, "enough", expected_recall=0.85))
     with pytest.raises(ConfigError, match=r"limits\.margin, which is 0\.1"):
         missing(split((1, 1, 1)), replace_part(PLAN, "limits", margin=0.1))
+
+
+def test_the_table_of_the_documentation_is_what_is_computed() -> None:
+    page = (load_settings().project / "docs" / "retraining-data.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) % \| (\d+) \| (\d+) \|$", page, re.MULTILINE)
+    assert len(rows) == 4
+    for found, *needed in rows:
+        assert [for_floor(floor, int(found) / 100) for floor in (0.85, 0.8)] == [int(n) for n in needed]

@@ -32,6 +32,8 @@ Array = np.ndarray[Any, Any]
 FALSE_ALARMS = 0.01
 LEAST = 50
 """Posts on each side below which nothing is said."""
+MOST = 50_000
+"""Posts of a side that are looked at, drawn by lot: what is not seen in so many is too small to matter."""
 DEALINGS = 40_000
 _AT_ONCE = 4_000
 _BITS = 20
@@ -77,9 +79,16 @@ def drifts(
     if min(before.num_rows, recent.num_rows) < LEAST:
         return []
     random = np.random.default_rng(seed)
+    before, recent = _drawn(before, random), _drawn(recent, random)
     found = [f for f in _features(before, recent, random) if f.cells.max() > 0]
     level = false_alarms / max(len(found), 1)
     return [_judged(feature, level, random, dealings) for feature in found]
+
+
+def _drawn(table: "pa.Table", random: np.random.Generator) -> "pa.Table":
+    if table.num_rows <= MOST:
+        return table
+    return table.take(np.sort(random.choice(table.num_rows, MOST, replace=False)))
 
 
 @dataclass(frozen=True)
