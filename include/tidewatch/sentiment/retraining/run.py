@@ -8,51 +8,36 @@ on with it. The champion is touched by none of them.
 """
 
 import contextlib
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from tidewatch.core.clock import Clock
 from tidewatch.core.config import read_yaml
-from tidewatch.core.connections import Resolver
-from tidewatch.core.database import Connection, connect, execute
+from tidewatch.core.database import Connection, execute
 from tidewatch.core.errors import Busy, ConfigError, IntegrityError, TidewatchError
-from tidewatch.core.progress import Progress, silent
-from tidewatch.core.settings import Settings
 from tidewatch.sentiment.labels.mapping import LabelsFile, Reliability
 from tidewatch.sentiment.labels.training import TrainingSet, training_set
 from tidewatch.sentiment.labels.training import freeze as freeze_labels
 from tidewatch.sentiment.retraining import model_gate, runs
+from tidewatch.sentiment.retraining.context import RetrainContext, build_context
 from tidewatch.sentiment.retraining.model_gate import ModelVerdict, refusal
 from tidewatch.sentiment.retraining.runs import DECIDED, Retraining
-from tidewatch.sentiment.retraining.settings import RetrainingFile, load_retraining
 from tidewatch.vault.manifest import RunRef
 
 if TYPE_CHECKING:
     from tidewatch.quality.judgement import Judgement
     from tidewatch.sentiment.retraining.splitting import Split
 
+__all__ = [
+    "DataVerdict", "ModelVerdict", "RetrainContext", "TooEarly", "begin", "build_context", "freeze",
+    "judge_data", "judge_model", "measure", "summary", "train",
+]  # fmt: skip
+
 DATA_GATE = "training_data"
 
 
 class TooEarly(ConfigError):
     """A step was asked for before the one that it builds on."""
-
-
-@dataclass(frozen=True)
-class RetrainContext:
-    """What every step is given. `connect` opens a session on the warehouse, `directory` is where model files
-    are kept between steps, `timer` gives seconds for the speed."""
-
-    settings: Settings
-    plan: RetrainingFile
-    connect: Callable[[], Connection]
-    now: Clock
-    progress: Progress = silent
-    directory: Path = field(default_factory=Path)
-    timer: Callable[[], float] = time.perf_counter
 
 
 @dataclass(frozen=True)
@@ -70,19 +55,6 @@ class DataVerdict:
         """Raises GateFailed naming what did not hold. Not enough labels is an answer, not a failure."""
         if self.state == "refused":
             raise refusal(self.run_id, DATA_GATE, self.critical, self.docs)
-
-
-def build_context(
-    settings: Settings, resolver: Resolver, *, clock: Clock, progress: Progress = silent
-) -> RetrainContext:
-    """Read config/retraining.yaml; no connection is opened. Raises ConfigError."""
-
-    def warehouse() -> Connection:
-        dsn = resolver(settings.warehouse_connection).postgres_dsn()
-        return connect(dsn, application_name="tidewatch retrain")
-
-    plan, directory = load_retraining(settings.config_dir), settings.home / "models"
-    return RetrainContext(settings, plan, warehouse, clock, progress, directory)
 
 
 def begin(ctx: RetrainContext, run: RunRef, started_by: str | None) -> None:
