@@ -60,9 +60,9 @@ def test_the_critical_figure_of_many_posts_is_that_of_the_chi_squared_distributi
 
 
 def test_posts_of_one_kind_raise_no_alarm_in_any_feature_more_often_than_promised() -> None:
-    sides = [(table(150, 2 * n), table(100, 2 * n + 1)) for n in range(30)]
+    sides = [(table(150, 2 * n), table(100, 2 * n + 1)) for n in range(20)]
     found = [drifts(*side, false_alarms=0.1, dealings=2_000) for side in sides]
-    assert sum(any(one.drifted for one in features) for features in found) <= 9  # 3 expected
+    assert sum(any(one.drifted for one in features) for features in found) <= 7  # 2 expected
 
 
 @pytest.mark.parametrize(
