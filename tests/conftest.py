@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
@@ -34,6 +35,14 @@ from tidewatch.local.postgres import LocalPostgres  # noqa: E402
 from tidewatch.local.s3 import LocalRegion  # noqa: E402
 
 REGION_NAMES = ("cn-east", "cn-north", "cn-south")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """tools/run_tests.py looks for the end-to-end runs in their directory alone."""
+    place = Path(__file__).parent / "e2e"
+    elsewhere = [i.nodeid for i in items if i.get_closest_marker("e2e") and place not in i.path.parents]
+    if elsewhere:
+        raise pytest.UsageError(f"marked e2e and not in tests/e2e: {', '.join(elsewhere)}")
 
 
 @pytest.fixture(scope="session")
@@ -192,3 +201,44 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
         str(identity.to_public()),
         str(identity),
     )
+
+
+_findings: dict[str, Any] = {}
+
+
+@pytest.fixture
+def remembered_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Great Expectations is asked once for batches between which it sees no difference: it takes more time
+    than all the rest of a small backup. tests/quality asks it every time."""
+    from tidewatch.quality import run as quality_run
+
+    real = quality_run.run_expectations
+
+    def remembered(name: str, rules: Any, batch: Any, columns: Any, now: Any) -> Any:
+        seen = _what_a_gate_sees(rules, batch)
+        if seen is None:
+            return real(name, rules, batch, columns, now)
+        key = f"{name} {columns} {rules!r} {seen}"
+        if key not in _findings:
+            _findings[key] = real(name, rules, batch, columns, now)
+        return _findings[key]
+
+    monkeypatch.setattr(quality_run, "run_expectations", remembered)
+
+
+def _what_a_gate_sees(rules: Any, batch: Any) -> str | None:
+    """Of each expectation about rows, which rows it judges and which it refuses; of others, the columns that
+    they read. None: it has to look for itself."""
+    from tidewatch.quality.predicates import bad_rows
+
+    seen = [str(len(batch)), str(batch.dtypes.to_dict())] if hasattr(batch, "dtypes") else []
+    for expectation in rules.expectations if seen else ():
+        if not {*expectation.columns, *expectation.where} <= set(batch.columns):
+            return None
+        columns = list(expectation.where)
+        if expectation.kind.level == "row":
+            seen.append(str(bad_rows(batch, expectation).tolist()))
+        else:
+            columns += expectation.columns
+        seen += [f"{column}: {batch[column].tolist()}" for column in columns]
+    return "; ".join(seen) or None

@@ -14,6 +14,9 @@ PROJECT = Path(__file__).resolve().parents[1]
 NO_TESTS = 5  # pytest's exit code when a selection is empty
 BROKEN_STACK = "--maxfail=2"
 """A scheduler that does nothing costs every test its whole patience: two of them say enough."""
+E2E = "tests/e2e"
+"""Reading all the others to leave them out takes longer than starting the stack; tests/conftest.py sees to it
+that these are all."""
 
 
 def main() -> int:
@@ -24,7 +27,10 @@ def main() -> int:
         codes = [_ended(_start(*parallel))]
     else:
         with tempfile.NamedTemporaryFile() as said:
-            through_airflow = _start("-m", "e2e", "-v", BROKEN_STACK, *arguments, output=said.fileno())
+            where = [] if any(map(_names_a_place, arguments)) else [E2E]
+            through_airflow = _start(
+                "-m", "e2e", "-v", BROKEN_STACK, *arguments, *where, output=said.fileno()
+            )
             codes = [_ended(_start(*parallel))]
             print("\nThe end-to-end runs:", flush=True)
             codes.append(_followed(through_airflow, Path(said.name)))
@@ -33,6 +39,11 @@ def main() -> int:
         print("No test was selected", file=sys.stderr)
         return NO_TESTS
     return max(ran, key=abs)
+
+
+def _names_a_place(argument: str) -> bool:
+    """Whether it is a file, directory or test rather than an option or its value."""
+    return (PROJECT / argument.split("::")[0]).exists() and not argument.startswith("-")
 
 
 def _start(*arguments: str, output: int | None = None) -> "subprocess.Popen[bytes]":

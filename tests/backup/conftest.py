@@ -14,3 +14,8 @@ from tidewatch.core.regions import Region
 @pytest.fixture
 def rig(tmp_path: Path, warehouse: str, three_regions: list[Region], keys: object) -> Rig:
     return Rig(tmp_path, warehouse, three_regions, keys)
+
+
+@pytest.fixture(autouse=True)
+def _gate_is_remembered(remembered_gate: None) -> None:
+    """What gates say is tested in tests/quality."""

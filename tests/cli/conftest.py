@@ -39,3 +39,8 @@ def backed_up(desk: Desk) -> Desk:
     desk.backup_id = outcome.backup_id
     desk.configure()
     return desk
+
+
+@pytest.fixture(autouse=True)
+def _gate_is_remembered(remembered_gate: None) -> None:
+    """What gates say is tested in tests/quality."""

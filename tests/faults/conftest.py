@@ -6,13 +6,12 @@ import os
 import secrets
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parents[1] / name) for name in ("backup", "core")]
 
-import pandas as pd
 import psycopg
 import pytest
 from backup_rig import Rig, run_sql
@@ -23,11 +22,15 @@ from worlds import Maker, Small
 from tidewatch.backup.context import Tuning
 from tidewatch.core.regions import Region
 from tidewatch.local.postgres import LocalPostgres
-from tidewatch.quality import run as quality_run
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--sweep", choices=["part", "all"], default="part", help="how many fault points to try")
+
+
+@pytest.fixture(autouse=True)
+def _gate_is_remembered(remembered_gate: None) -> None:
+    """What gates say is tested in tests/quality."""
 
 
 @pytest.fixture
@@ -39,33 +42,6 @@ def rig(tmp_path: Path, warehouse: str, three_regions: list[Region], keys: objec
 def world(warehouse: str, three_regions: list[Region], keys: Any) -> World:
     """The same warehouse and regions as the rig's, for looking at what is really there."""
     return World(warehouse, three_regions, keys.verify_key_file.read_bytes())
-
-
-_VOLATILE = ["sha256", "plain_sha256", "cipher_sha256", "cipher_size", "name", "snapshot_at", "source",
-             "stored_ratio"]  # fmt: skip
-_findings: dict[str, Any] = {}
-
-
-@pytest.fixture
-def remembered_gate(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Great Expectations is asked once for each different batch, since it takes most of the time of a tiny
-    backup. Batches that differ in digests and moments alone are the same."""
-    real: Callable[..., Any] = quality_run.run_expectations
-
-    def remembered(name: str, rules: Any, batch: Any, columns: Any, now: Any) -> Any:
-        if not isinstance(batch, pd.DataFrame):
-            return real(name, rules, batch, columns, now)
-        shown = batch.drop(columns=[c for c in _VOLATILE if c in batch])
-        if "snapshot_age_seconds" in shown:
-            shown = shown.assign(snapshot_age_seconds=shown["snapshot_age_seconds"] // 3600)
-        if "error" in shown:
-            shown = shown.assign(error=shown["error"].isna())
-        key = f"{name} {rules!r} {shown.to_json()}"
-        if key not in _findings:
-            _findings[key] = real(name, rules, batch, columns, now)
-        return _findings[key]
-
-    monkeypatch.setattr(quality_run, "run_expectations", remembered)
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +91,7 @@ def make(
     def make(scenario: str) -> Small:
         name = f"s_{secrets.token_hex(6)}"
         with psycopg.connect(pg_server.dsn(), autocommit=True) as conn:
-            conn.execute(f"create database {name} template {_migrated}".encode())
+            conn.execute(f"create database {name} template {_migrated} strategy file_copy".encode())
         made.append(name)
         (tmp_path / name).mkdir()  # a first run makes more directories than a second one
         rig = Rig(tmp_path / name, pg_server.dsn(name), bucket_regions["shown"], keys)

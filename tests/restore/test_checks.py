@@ -78,7 +78,7 @@ def restored(original: str, pg_server: LocalPostgres) -> Iterator[Copy]:
     def make(wrong: str) -> str:
         names.append(f"t_{secrets.token_hex(6)}")
         with psycopg.connect(pg_server.dsn(), autocommit=True) as conn:
-            conn.execute(f"create database {names[-1]} template {original}".encode())
+            conn.execute(f"create database {names[-1]} template {original} strategy file_copy".encode())
         with psycopg.connect(pg_server.dsn(names[-1]), autocommit=True) as conn:
             conn.execute(wrong.encode())
         return pg_server.dsn(names[-1])

@@ -19,3 +19,8 @@ def rig(tmp_path: Path, warehouse: str, three_regions: list[Region], keys: objec
     for region in three_regions:
         rig.configure(region.name, lock_mode="GOVERNANCE")
     return rig
+
+
+@pytest.fixture(autouse=True)
+def _gate_is_remembered(remembered_gate: None) -> None:
+    """What gates say is tested in tests/quality."""

@@ -51,3 +51,8 @@ def newest(stack_home: Path) -> Iterator[LocalPostgres]:
     """A server of the newest major, with nothing on it."""
     with server_of(NEWEST, stack_home / "pg-newest") as server:
         yield server
+
+
+@pytest.fixture(autouse=True)
+def _gate_is_remembered(remembered_gate: None) -> None:
+    """What gates say is tested in tests/quality."""
