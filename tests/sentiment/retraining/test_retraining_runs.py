@@ -157,10 +157,10 @@ def test_another_champion_since_means_that_everything_is_measured_anew(conn: Con
         assert not conn.execute(f"select from sentiment.{table}".encode()).fetchall()
 
 
-@pytest.mark.parametrize("run_id", ["", " ", "a\nb", "\x1b[2J", "\u202eabc", "x" * 251])
-def test_an_id_that_steers_what_shows_it_is_refused(conn: Connection, run_id: str) -> None:
-    with pytest.raises(ConfigError, match="cannot have this id"):
-        begun(conn, run_id)
+def test_an_id_that_steers_what_shows_it_is_refused(conn: Connection) -> None:
+    for run_id in ("", " ", "a\nb", "\x1b[2J", "\u202eabc", "x" * 251):
+        with pytest.raises(ConfigError, match="cannot have this id"):
+            begun(conn, run_id)
 
 
 def test_the_id_of_another_dag_is_refused(conn: Connection) -> None:
