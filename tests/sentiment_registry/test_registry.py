@@ -90,7 +90,7 @@ def test_whoever_names_the_version_that_is_to_go_takes_no_second_step_by_mistake
         registered(conn, content)
         promoted(conn, number, number - 1 or None)
     assert registry.rollback(conn, by="li.wei", why="wrong", now=NOW, instead_of=3).version == 2
-    with pytest.raises(Busy, match="version 3 as the champion, which is to go.*version 2"):
+    with pytest.raises(Busy, match=r"version 3 as the champion, which is to go.*version 2"):
         registry.rollback(conn, by="wang.wei", why="wrong", now=NOW, instead_of=3)
     now = registry.champion(conn)
     assert now is not None and (now.version, now.by) == (2, "li.wei")
