@@ -105,7 +105,9 @@ def test_a_no_needs_a_reason_and_a_late_yes_says_what_airflow_is_not_told(
 def test_a_run_whose_process_is_gone_is_ended_by_a_person(runner: Runner, shell: Shell) -> None:
     runner.begin("dead")
     typed = shell(runner, PLAN)
-    assert typed("retrainings", "--end")[0] == typed("retrainings", "--end", "none")[0] == 3
+    code, _, err = typed("retrainings", "--end")
+    assert code == 3 and "Which run is to end?" in err
+    assert typed("retrainings", "--end", "none")[0] == 3
     code, out, _ = typed("retrainings", "--end", "dead", *BY)
     assert code == 0 and "dead is failed" in out
     code, out, _ = typed("retrainings", "dead")
