@@ -1,5 +1,6 @@
 """`tidewatch models`: from a file to the champion, and back."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -58,3 +59,27 @@ def test_a_file_that_was_changed_is_not_registered(desk: Desk, files: list[Path]
     assert said.code == 3 and "Expected:" in said.err
     assert desk("models", "register", str(desk.home / "none"), "--by", "Li Wei").code == 3
     assert desk("models", "list", "--json").json == []
+
+
+def test_a_version_scores_beside_the_champion_until_it_is_ended(desk: Desk, files: list[Path]) -> None:
+    assert "No version scores beside" in desk("models", "shadow").out
+    for file in files:
+        desk("models", "register", str(file), "--by", "Li Wei")
+    desk("models", "promote", "1", *SAYING)
+    unnamed = desk("models", "shadow", "2")
+    assert unnamed.code == 3 and "Expected:" in unnamed.err
+    assert desk("models", "shadow", "2", "--end", *SAYING).code == 3, "begin or end?"
+    assert "Version 2 scores as the shadow" in desk("models", "shadow", "2", *SAYING).out
+    config = Path(__file__).parents[2] / "config" / "labels.yaml"
+    (desk.home / "config").mkdir(exist_ok=True)
+    shutil.copy(config, desk.home / "config")
+    table = desk.home / "posts.csv"
+    table.write_text("text\n" + "\n".join(posts(20, 3)[0]) + "\n", encoding="utf-8")
+    offered = desk("labels", "offer", str(table))
+    assert offered.code == 0 and "Version 2 scored them too" in offered.out
+    shown = desk("models", "shadow")
+    assert "Version 2 scores beside version 1" in shown.out and "champion says" in shown.out
+    pairs = desk("models", "shadow", "--json").json["pairs"]
+    assert sum(pair["texts"] for pair in pairs) == desk("labels", "offer", str(table), "--json").json["texts"]
+    assert "no shadow any more" in desk("models", "shadow", "--end", *SAYING).out
+    assert desk("models", "shadow", "--json").json == {"shadow": None, "pairs": []}

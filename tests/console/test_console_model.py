@@ -85,6 +85,25 @@ def test_without_a_model_the_page_says_what_to_do_and_before_a_run_it_shows_the_
     assert "No model is in use" in page and "The model has not been retrained yet" in page
 
 
+def test_a_version_beside_the_champion_is_shown_with_how_often_the_two_differ(own_model_house: House) -> None:
+    (now,) = own_model_house.query("select version from sentiment.champions where until is null")
+    (other,) = own_model_house.query(
+        "select min(version) as version from sentiment.models where version <> %s", now["version"]
+    )
+    assert "Scores beside it" not in text_of(own_model_house, "/model")
+    own_model_house.query(
+        "insert into sentiment.shadows (version, since, by, why, ledger_seq) "
+        "values (%s, now(), 'tests', 'why', 1)",
+        other["version"],
+    )
+    own_model_house.query(
+        "insert into sentiment.shadow_scores select s.place, %s, repeat(n::text, 64), 'neutral', "
+        "case n when 1 then 'negative' else 'neutral' end from sentiment.shadows s, generate_series(1, 4) n",
+        now["version"],
+    )
+    assert "labels 1 of 4 texts differently" in text_of(own_model_house, "/model")
+
+
 @pytest.mark.parametrize(
     ("ece", "by_luck", "said"),
     [(0.03, {}, "passed"), (0.05, {}, "failed"), (0.05, {"ece_by_luck": 0.06}, "too_few"),

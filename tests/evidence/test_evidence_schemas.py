@@ -298,6 +298,14 @@ COMPLETE: dict[str, dict[str, Any]] = {
         "by": "li.wei",
         "why": "better on every platform",
     },
+    "model.shadowed": {
+        "model": "sentiment",
+        "act": "begun",
+        "version": 3,
+        "model_sha256": SHA,
+        "by": "li.wei",
+        "why": "a month beside the champion",
+    },
     "ledger.anchored": {
         "seq": 7,
         "hash": SHA,

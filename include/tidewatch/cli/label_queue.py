@@ -52,6 +52,8 @@ def offer(
         f"{done.offered} wait for a label{sure}. Passed over: {done.labelled} labelled or "
         f"deleted, {done.copies} copies."
     )
+    if done.shadow is not None:
+        print_line(f"Version {done.shadow} scored them too and says something else of {done.differing}.")
     say_refusals(done, kept=not check)
     return 1 if done.reasons else 0
 

@@ -184,10 +184,71 @@ def fetch(
     return 0
 
 
+@app.command(short_help="Let a version score beside the champion.")
+def shadow(
+    version: Annotated[
+        int | None, typer.Argument(metavar="VERSION", help="Without it, show what the present one says.")
+    ] = None,
+    stop: Annotated[bool, typer.Option("--end", help="No version scores beside the champion.")] = False,
+    by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.")] = "",
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, in a sentence.")] = "",
+    as_json: Json = False,
+) -> int:
+    """Where posts are scored, this version scores them too. Only the champion's labels are used; how often
+    the two differ is counted, to be looked at before one promotes.
+
+    Example:
+
+        tidewatch models shadow 3 --by "Li Wei" --reason "a month beside version 2"
+    """
+    from tidewatch.sentiment import registry
+    from tidewatch.sentiment import shadow as shadows
+
+    with warehouse() as conn:
+        if stop or version is not None:
+            _require_one(stop, version)
+            now = utc_now()
+            at = (
+                shadows.end(conn, by=by, why=reason, now=now)
+                if version is None
+                else shadows.begin(conn, version, by=by, why=reason, now=now)
+            )
+            print_line(
+                f"Version {at.version} " + ("is no shadow any more" if stop else "scores as the shadow")
+            )
+            return 0
+        present, champion = shadows.shadow(conn), registry.champion(conn)
+        pairs = shadows.counts(conn, present) if present else []
+    if as_json:
+        print_json({"shadow": asdict(present) if present else None, "pairs": [asdict(p) for p in pairs]})
+    elif present is None or champion is None:
+        print_line("No version scores beside the champion")
+    else:
+        texts, other = shadows.differing(pairs, champion.version)
+        print_line(
+            f"Version {present.version} scores beside version {champion.version} since "
+            f"{present.since:%Y-%m-%d %H:%M}Z: {texts} texts, of which it labels {other} differently"
+        )
+        rows = [[p.champion, p.champion_says, p.shadow_says, p.texts] for p in pairs]
+        if rows:
+            print_table(["champion", "champion says", "shadow says", "texts"], rows)
+    return 0
+
+
 app.command(short_help="Train a challenger, measure and judge it.")(retrainings.retrain)
 app.command(short_help="Runs of retraining, and what came of them.")(retrainings.retrainings)
 app.command(short_help="Make a challenger the champion.")(retrainings.approve)
 app.command(short_help="Leave the champion.")(retrainings.reject)
+
+
+def _require_one(stop: bool, version: int | None) -> None:
+    if stop and version is not None:
+        raise ConfigError(
+            "It is not clear whether a shadow is to begin or to end",
+            expected="VERSION, or --end",
+            found="both",
+            do="say one of them; a new shadow takes the place of the one before",
+        )
 
 
 def _held_out(metrics: Mapping[str, Any]) -> list[str]:

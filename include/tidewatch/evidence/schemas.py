@@ -875,6 +875,19 @@ class ModelPromoted(Body):
     why: Annotated[FreeText, Field(min_length=1)]
 
 
+class ModelShadowed(Body):
+    """A version of the model scores beside the champion from now on, without a say; or it does so no more."""
+
+    KIND: ClassVar[str] = "model.shadowed"
+
+    model: Name
+    act: Literal["begun", "ended"]
+    version: Annotated[int, Field(ge=1)]
+    model_sha256: Digest
+    by: Name
+    why: Annotated[FreeText, Field(min_length=1)]
+
+
 class RetrainingStarted(Body):
     """A run of retraining began; `champion` is the version that its challenger is compared with."""
 
@@ -961,6 +974,7 @@ SCHEMAS: Mapping[str, type[Body]] = {
         LabelsFrozen,
         ModelRegistered,
         ModelPromoted,
+        ModelShadowed,
         RetrainingStarted,
         RetrainingEnded,
         RetrainingDecided,

@@ -81,7 +81,7 @@ def register(
             found=f"{len(model)} bytes",
             do="train it with fewer features",
         )
-    digest, moment, who = sha256_hex(model), require_utc(now), _person(by)
+    digest, moment, who = sha256_hex(model), require_utc(now), require_name(by)
     with ledger.transaction(conn):
         # The head of the ledger is the lock under which versions are numbered.
         ledger.lock_head(conn, "The model could not be registered")
@@ -175,7 +175,7 @@ def promote(
     Already the champion: nothing changes. In the caller's transaction. Raises NotFound, Busy when the
     champion is another one by now, ConfigError without a name or a reason, LedgerError, LedgerBusy.
     """
-    moment, who, reason = require_utc(now), _person(by), _reason(why)
+    moment, who, reason = require_utc(now), require_name(by), require_reason(why)
     with ledger.transaction(conn):
         ledger.lock_head(conn, "The model could not be promoted")
         chosen, current = get(conn, version), champion(conn)
@@ -201,7 +201,7 @@ def rollback(
     Raises NotFound when there is none below, Busy when another version than `instead_of` is the champion,
     ConfigError without a name or a reason, LedgerError, LedgerBusy.
     """
-    moment, who, reason = require_utc(now), _person(by), _reason(why)
+    moment, who, reason = require_utc(now), require_name(by), require_reason(why)
     with ledger.transaction(conn):
         ledger.lock_head(conn, "The model could not be rolled back")
         current = champion(conn)
@@ -251,6 +251,8 @@ def _begin(
         }
     )
     execute(conn, "sentiment/champion_ends", {"now": now})
+    # Nothing scores beside itself.
+    execute(conn, "sentiment/shadow_ends", {"now": now, "version": chosen.version})
     record = ledger.append(conn, kind=body.KIND, subject=MODEL_NAME, body=body, now=now)
     values = {"version": chosen.version, "now": now, "below": below, "by": by, "why": why}
     execute(conn, "sentiment/champion_begins", {**values, "ledger_seq": record.seq})
@@ -279,11 +281,13 @@ def _unknown(what: str) -> NotFound:
     )
 
 
-def _person(by: str) -> str:
+def require_name(by: str) -> str:
+    """Who acts, fit for a record. Raises ConfigError."""
     return _said(by, "name of a person or a run", 200)
 
 
-def _reason(why: str) -> str:
+def require_reason(why: str) -> str:
+    """Why, fit for a record. Raises ConfigError."""
     return _said(why, "reason, in a sentence", 2000)
 
 

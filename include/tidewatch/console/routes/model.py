@@ -15,6 +15,7 @@ from tidewatch.console.routes.common import PageNumber, Text, one_page, or_none,
 from tidewatch.core.database import Connection, execute
 from tidewatch.core.errors import Busy, ConfigError, TidewatchError
 from tidewatch.sentiment import LABELS
+from tidewatch.sentiment import shadow as shadows
 from tidewatch.sentiment.labels.listing import totals
 from tidewatch.sentiment.labels.queue import waiting
 from tidewatch.sentiment.labels.votes import SEED, agreement
@@ -47,6 +48,7 @@ def router(desk: Desk, page: Pages) -> APIRouter:
                 "runs": one_page(conn, "console/model_retrainings", number, {}),
                 "champions": one_page(conn, "console/model_champions", before, {}),
                 "versions": list(reversed(versions(conn))),
+                "shadow": _shadow(conn, present.version) if present else None,
             }
         held_out = version.metrics.get("held_out") if version else None
         figures = next((s["figures"] for s in sets if s["set_name"] == _FROZEN), held_out)
@@ -92,6 +94,15 @@ def router(desk: Desk, page: Pages) -> APIRouter:
         return see(Address(request).url("model", "retraining", run=run_id, said="decided"))
 
     return routes
+
+
+def _shadow(conn: Connection, champion_version: int) -> dict[str, Any] | None:
+    """The version beside the champion, and on how many texts the two were compared and differ."""
+    beside = shadows.shadow(conn)
+    if beside is None:
+        return None
+    texts, differing = shadows.differing(shadows.counts(conn, beside), champion_version)
+    return {"version": beside.version, "since": beside.since, "texts": texts, "differing": differing}
 
 
 def judged(figures: Mapping[str, Any] | None, limits: Limits) -> dict[str, Any] | None:

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tidewatch.core.database import Connection, execute
 from tidewatch.core.errors import NotFound
-from tidewatch.sentiment import LABELS
+from tidewatch.sentiment import LABELS, shadow
 from tidewatch.sentiment.labels.mapping import LabelsFile
 from tidewatch.sentiment.labels.posts import Post
 from tidewatch.sentiment.labels.queue import Scored, offer
@@ -20,6 +21,12 @@ from tidewatch.sentiment.labels.rows import read_bytes, read_rows
 from tidewatch.sentiment.model import Model
 from tidewatch.sentiment.registry import champion, content
 from tidewatch.text.near_duplicates import groups
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tidewatch.sentiment.registry import Champion
+    from tidewatch.sentiment.shadow import Shadow
 
 _AT_ONCE = 5000
 _POOL = 10
@@ -31,7 +38,8 @@ class OfferReport:
     """What became of a file of posts. `texts`: different ones among the rows that can be read; `labelled`:
     those passed over because a person has labelled them, or the post was deleted; `copies`: near-duplicates
     of one that was looked at. `least` and `most`: how sure the champion is of those that were chosen (0 to
-    1), None where there are none."""
+    1), None where there are none. `shadow`: the version that scored the texts too (None: no one did), and
+    `differing`, of how many it says something else."""
 
     version: int
     rows: int
@@ -41,6 +49,8 @@ class OfferReport:
     offered: int
     least: float | None
     most: float | None
+    shadow: int | None
+    differing: int | None
     reasons: Mapping[str, int]
     refused: tuple[Refusal, ...]
 
@@ -76,9 +86,11 @@ def offer_file(
     posts: dict[str, Post] = {}
     for post in reader.posts(rows):
         posts.setdefault(post.text_sha256, post)
-    model = Model.from_bytes(content(conn, scorer.version), scorer.model_sha256)
+    asked = list(posts.values())
+    scored = _score(conn, scorer, asked)
     with conn.transaction(force_rollback=dry_run):
-        chosen, known, copies = _chosen(conn, _least_sure(model, list(posts.values())), most)
+        beside, differing = _shadowed(conn, scorer.version, asked, scored)
+        chosen, known, copies = _chosen(conn, _least_sure(scored, asked), most)
         offered = offer(conn, chosen, model_sha256=scorer.model_sha256, now=now)
     sure = [max(each.probabilities) for each in chosen]
     return OfferReport(
@@ -90,20 +102,36 @@ def offer_file(
         offered=offered,
         least=min(sure, default=None),
         most=max(sure, default=None),
+        shadow=beside,
+        differing=differing,
         reasons=dict(sorted(Counter(r.reason for r in reader.refused).items())),
         refused=tuple(reader.refused),
     )
 
 
-def _least_sure(model: Model, posts: Sequence[Post]) -> Iterator[Scored]:
-    """The posts with the model's probabilities, the least sure first; equally sure ones by their text's
+def _score(conn: Connection, which: "Champion | Shadow", posts: Sequence[Post]) -> "pa.Table":
+    model = Model.from_bytes(content(conn, which.version), which.model_sha256)
+    return model.score([post.text for post in posts])
+
+
+def _shadowed(
+    conn: Connection, champion_version: int, posts: Sequence[Post], scored: "pa.Table"
+) -> tuple[int | None, int | None]:
+    """Let the shadow score the posts too, keep what both say; the shadow, and how often the two differ."""
+    beside = shadow.shadow(conn)
+    if beside is None:
+        return None, None
+    theirs = _score(conn, beside, posts)
+    shadow.count(conn, beside, champion_version, [post.text_sha256 for post in posts], scored, theirs)
+    return beside.version, int((scored["label"].to_numpy() != theirs["label"].to_numpy()).sum())
+
+
+def _least_sure(scored: "pa.Table", posts: Sequence[Post]) -> Iterator[Scored]:
+    """The posts with the champion's probabilities, the least sure first; equally sure ones by their text's
     SHA-256, so that the order of the file decides nothing."""
-    if not posts:
-        return
-    scored = model.score([post.text for post in posts])
     chances = np.stack([scored[f"p_{name}"].to_numpy() for name in LABELS], axis=1)
     hashes = np.array([post.text_sha256 for post in posts])
-    for place in np.lexsort((hashes, chances.max(axis=1))):
+    for place in np.lexsort((hashes, chances.max(axis=1))) if posts else ():
         negative, neutral, positive = (float(p) for p in chances[place])
         yield Scored(posts[place], (negative, neutral, positive))
 
