@@ -188,7 +188,8 @@ def test_a_file_of_another_version_is_refused_and_says_which(model: Model) -> No
 @pytest.mark.parametrize(
     "changed",
     [{"bits": 60}, {"bits": 15}, {"bits": "14"}, {"biases": [1.0]}, {"steps": "abc"}, {"features": None},
-     {"labels": ["a", "b", "c"]}, {"leanings": [[0.0]]}],
+     {"labels": ["a", "b", "c"]}, {"leanings": [[0.0]]}, {"bits": 14.5}, {"biases": [None, 0.0, 0.0]},
+     {"dataset_sha256": "none"}, {"parameters": None}, {"metrics": "none"}],
 )  # fmt: skip
 def test_a_header_that_does_not_fit_is_refused_even_with_the_right_digest(
     model: Model, changed: dict[str, Any]
@@ -196,6 +197,28 @@ def test_a_header_that_does_not_fit_is_refused_even_with_the_right_digest(
     with pytest.raises(IntegrityError):
         Model.from_bytes(with_header(model, **changed))
     assert Model.from_bytes(with_header(model)).to_bytes() == model.to_bytes()
+
+
+@pytest.mark.parametrize(
+    ("there", "instead"),
+    [(b'"bits":14', b'"bits":14.0'), (b'"features":1', b'"features":1e999'),
+     (b'"steps":[', b'"steps":[NaN,0.0,0.0],"was":['),
+     (b'"steps":[', b'"steps":[1' + b"0" * 400 + b',0,0],"was":['),
+     (b'{', b"[" * 100_000)],
+)  # fmt: skip
+def test_a_header_that_no_tidewatch_writes_is_refused_in_words(
+    model: Model, there: bytes, instead: bytes
+) -> None:
+    header = canonical_bytes(model.header).replace(there, instead, 1)
+    start = MAGIC + struct.pack("<II", 1, len(header)) + header
+    with pytest.raises(IntegrityError, match="a header as docs/sentiment"):
+        Model.from_bytes(sealed(start + model.weights.tobytes() + bytes(32)))
+
+
+def test_half_a_weight_is_refused_in_words(model: Model) -> None:
+    content = model.to_bytes()
+    with pytest.raises(IntegrityError, match="weights for 2"):
+        Model.from_bytes(sealed(content[:-33] + bytes(32)))
 
 
 def test_another_file_than_the_expected_one_is_refused(model: Model, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ was changed, that was cut short, or that a newer Tidewatch wrote.
 
 import hashlib
 import json
+import re
 import struct
 from collections import Counter
 from collections.abc import Mapping
@@ -40,6 +41,7 @@ _DIGEST = 32
 _LANES = len(LABELS) + 1
 _BITS = range(10, 21)
 _NUMBERS = ("steps", "biases", "leanings")
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,29 +153,37 @@ class Model:
         if expect_sha256 is not None and hashlib.sha256(content).hexdigest() != expect_sha256:
             raise _altered(f"SHA-256 {expect_sha256[:16]}…", hashlib.sha256(content).hexdigest()[:16] + "…")
         header = _header(content[_FIXED.size : _FIXED.size + length])
-        weights = np.frombuffer(content[_FIXED.size + length : -_DIGEST], "<i2")
-        if weights.size != _LANES << header["bits"]:
-            raise _altered(f"weights for 2^{header['bits']} buckets", f"{weights.size} numbers")
-        return cls(header, weights.reshape(-1, _LANES))
+        rest = content[_FIXED.size + length : -_DIGEST]
+        if len(rest) != 2 * _LANES << header["bits"]:
+            raise _altered(f"weights for 2^{header['bits']} buckets", f"{len(rest)} bytes")
+        return cls(header, np.frombuffer(rest, "<i2").reshape(-1, _LANES))
 
     def _numbers(self, name: str) -> Array:
         return np.array(self.header[name], np.float64)
 
 
 def _header(content: bytes) -> dict[str, Any]:
-    """Checked as far as the compiled functions rely on it: they do not look where they reach."""
+    """Checked as far as others rely on it: the compiled functions do not look where they reach, and a number
+    that is none would make a label of every text."""
     try:
         header = json.loads(content)
         for name, ours in (("features", FEATURES), ("normalise", form.VERSION)):
             if header[name] != ours:
                 raise _other_version(name, ours, int(header[name]))
-        sound = header["bits"] in _BITS and header["labels"] == list(LABELS)
-        sound = sound and all(np.array(header[name], np.float64).shape == (len(LABELS),) for name in _NUMBERS)
-    except (ValueError, KeyError, TypeError):
+        sound = type(header["bits"]) is int and header["bits"] in _BITS and header["labels"] == list(LABELS)
+        sound = sound and all(_three_numbers(header[name]) for name in _NUMBERS)
+        sound = sound and _SHA256.fullmatch(header["dataset_sha256"]) is not None
+        sound = sound and isinstance(header["parameters"], dict) and isinstance(header["metrics"], dict)
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         sound = False
     if not sound:
         raise _altered("a header as docs/sentiment.md describes it", "another one")
     return dict(header)
+
+
+def _three_numbers(found: Any) -> bool:
+    numbers = np.array(found, np.float64)
+    return numbers.shape == (len(LABELS),) and bool(np.isfinite(numbers).all())
 
 
 def _over_others(scores: Array, label: int) -> Array:
