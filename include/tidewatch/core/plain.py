@@ -14,9 +14,9 @@ def is_plain(character: str) -> bool:
 
 def shows(text: str) -> bool:
     """Whether there is something to see in it, and all of it can be written down. A name or a reason that
-    nobody sees is none, and bytes that are no text are none either."""
+    nobody sees is none, and what no database keeps (half a character, a NUL) is none either."""
     try:
         text.encode()
     except UnicodeEncodeError:
         return False
-    return any(c.isprintable() and not c.isspace() for c in text)
+    return "\0" not in text and any(c.isprintable() and not c.isspace() for c in text)

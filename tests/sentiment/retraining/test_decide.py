@@ -105,6 +105,9 @@ def test_an_answer_without_a_name_or_a_reason_is_none(answering: Runner) -> None
         ("unanswered", "wang.fang", ""),
         ("rejected", "wang.fang", " "),
         ("approved", "wang.fang", "x" * 2001),
+        ("approved", "wang.fang", "half of it: \udcff"),
+        ("approved", "wang.fang", "a\0b"),
+        ("approved", "wang\0fang", ""),
     ]
     for decision, by, note in incomplete:
         with pytest.raises(ConfigError):
@@ -115,6 +118,8 @@ def test_an_answer_without_a_name_or_a_reason_is_none(answering: Runner) -> None
 def test_only_a_run_that_waits_is_answered(answering: Runner) -> None:
     with pytest.raises(NotFound):
         answering.say("none", "approved")
+    with pytest.raises(NotFound):
+        answering.say("first\udcff", "approved")
     answering.say("first", "rejected")
     answering.begin("second")
     with pytest.raises(NotToBeAnswered, match="state running"):

@@ -187,6 +187,13 @@ def test_a_post_that_is_deleted_while_a_run_is_at_work_ends_it_in_words(runner: 
     assert runner.up_to("r2", steps.train)["version"] == 1
 
 
+def test_a_clock_that_goes_back_between_steps_deletes_no_post(runner: Runner) -> None:
+    runner.up_to("r1", steps.freeze)
+    runner.later(days=-400)
+    assert steps.judge_data(runner.context, runner.begin("r1")).state == "passed"
+    assert steps.train(runner.context, runner.begin("r1"))["version"] == 1
+
+
 def test_a_second_retraining_beside_an_open_one_is_busy_and_leaves_it_alone(answering: Runner) -> None:
     with pytest.raises(Busy) as error:
         answering.retrain("second")

@@ -163,6 +163,19 @@ def test_an_id_that_steers_what_shows_it_is_refused(conn: Connection) -> None:
             begun(conn, run_id)
 
 
+@pytest.mark.parametrize("name", ["", "  ", "\u200b", "n" * 201, "a\udcff", "a\0b"])
+def test_a_run_that_nobody_can_be_asked_about_does_not_begin(conn: Connection, name: str) -> None:
+    with pytest.raises(ConfigError, match="name of who starts it"):
+        runs.begin(conn, RunRef(dag_id="cli", run_id="r1"), name, NOW)
+    assert runs.retrainings(conn) == []
+
+
+@pytest.mark.parametrize("run_id", ["x\udcff", "x\0"])
+def test_an_id_that_cannot_be_written_down_is_of_no_run(conn: Connection, run_id: str) -> None:
+    with pytest.raises(NotFound, match="no retraining x"):
+        runs.get(conn, run_id)
+
+
 def test_the_id_of_another_dag_is_refused(conn: Connection) -> None:
     begun(conn)
     with pytest.raises(ConfigError, match="a run of another Dag"):

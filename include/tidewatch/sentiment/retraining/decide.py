@@ -56,6 +56,7 @@ def decide(
     _require_complete(decision, by, note)
     moment = require_utc(now)
     with conn.transaction():
+        runs.get(conn, run_id)
         execute(conn, "sentiment/retraining/lock_run", {"run_id": run_id})
         run = runs.get(conn, run_id)
         if _said_before(run, decision, by):
@@ -130,10 +131,11 @@ def _require_complete(decision: Answer, by: str | None, note: str) -> None:
             found=f"{decision} by {by!r:.80}",
             do="say who answers",
         )
-    if len(note) > _LONGEST_NOTE or (decision == "rejected" and not shows(note)):
+    said = shows(note) if note.strip() else decision != "rejected"
+    if len(note) > _LONGEST_NOTE or not said:
         raise ConfigError(
             "The note of an answer cannot be used",
-            expected=f"at most {_LONGEST_NOTE} characters; a rejection says why",
+            expected=f"at most {_LONGEST_NOTE} characters that can be seen; a rejection says why",
             found=f"{len(note)} characters",
             do="write what somebody should read who asks later",
         )

@@ -236,7 +236,8 @@ def _prepared(ctx: RetrainContext, conn: Connection, run: Retraining) -> "tuple[
     version = execute(conn, "sentiment/retraining/data_version", {"digest": run.digest}).fetchone()
     assert version is not None  # noqa: S101 - a foreign key
     reliability = Reliability.model_validate(version["summary"]["reliability"])
-    frozen = training_set(conn, now=ctx.now(), reliability=reliability, up_to=version["up_to"])
+    # As of that moment, whatever a clock that went back says it is now.
+    frozen = training_set(conn, now=run.frozen_at, reliability=reliability, up_to=version["up_to"])
     if frozen.digest != run.digest:
         raise IntegrityError(
             f"The labels of the retraining {run.run_id} are not those that were frozen",

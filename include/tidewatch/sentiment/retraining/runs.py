@@ -30,6 +30,7 @@ DECIDED = ("promoted", "rejected", "unanswered")
 _BEGIN = lock_number("tidewatch.sentiment.retraining")
 _LONGEST = 250
 """Characters of a run's id, as in Airflow."""
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class Retraining:
 
 def get(conn: Connection, run_id: str) -> Retraining:
     """Raises NotFound."""
-    row = execute(conn, "sentiment/retraining/run", {"run_id": run_id}).fetchone()
+    known = execute(conn, "sentiment/retraining/run", {"run_id": run_id}) if shows(run_id) else None
+    row = known.fetchone() if known else None
     if row is None:
         raise NotFound(
             f"There is no retraining {run_id:.80}",
@@ -97,10 +99,11 @@ def begin(conn: Connection, run: RunRef, started_by: str | None, now: datetime) 
     """Enter a run, or go on with it: what was stopped is open again, and where the champion is another one by
     now it is compared anew. One that a person has answered stays as it is.
 
-    Raises Busy while another run is open, ConfigError for an id that cannot be recorded or that another Dag
-    has used.
+    Raises Busy while another run is open, ConfigError for an id or a name that cannot be recorded, or an id
+    that another Dag has used.
     """
     _require_run_id(run)
+    _require_name(started_by)
     moment = require_utc(now)
     execute(conn, "sentiment/retraining/lock_begin", {"lock": _BEGIN})
     row = execute(conn, "sentiment/retraining/run", {"run_id": run.run_id}).fetchone()
@@ -296,3 +299,13 @@ def _require_run_id(run: RunRef) -> None:
                 found=f"{what!r:.80} of {len(what)} characters",
                 do="choose another one, or leave it out",
             )
+
+
+def _require_name(started_by: str | None) -> None:
+    if started_by is not None and not (shows(started_by) and len(started_by) <= _LONGEST_NAME):
+        raise ConfigError(
+            "A retraining needs the name of who starts it",
+            expected=f"a name of at most {_LONGEST_NAME} characters that can be seen",
+            found=f"{started_by!r:.80}",
+            do="name a person whom one can ask",
+        )
