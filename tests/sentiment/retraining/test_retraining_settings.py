@@ -30,6 +30,9 @@ def test_the_shipped_file_says_what_holds_without_it() -> None:
             "`ends` is after `begins`",
         ),
         ("approval: {days: 0}", "approval.days"),
+        ("crises: [{name: a, begins: 20260314, ends: 2026-03-21T00:00:00Z}]", "a time with its zone"),
+        ("limits: {margin: 1.0e-200}", "limits.margin"),
+        ("limits: {posts_per_second: .inf}", "limits.posts_per_second"),
     ],
 )
 def test_a_mistake_is_named_by_its_key(tmp_path: Path, text: str, key: str) -> None:

@@ -2,14 +2,21 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from tidewatch.core.config import Strict, read_yaml
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Inside = Annotated[float, Field(gt=0, lt=1)]
+
+
+def _no_number(value: Any) -> Any:
+    # 20260314 would be seconds since 1970.
+    if isinstance(value, int | float):
+        raise ValueError("a time with its zone, such as 2026-03-14T00:00:00+08:00")
+    return value
 
 
 def _zoned(moment: datetime) -> datetime:
@@ -18,7 +25,7 @@ def _zoned(moment: datetime) -> datetime:
     return moment
 
 
-Moment = Annotated[datetime, AfterValidator(_zoned)]
+Moment = Annotated[datetime, BeforeValidator(_no_number), AfterValidator(_zoned)]
 
 
 class HeldOut(Strict):
@@ -112,13 +119,13 @@ class Limits(Strict):
     recall: Inside = 0.85
     precision: Inside = 0.85
     """Lower bounds (Wilson, 95 %) on the frozen set, recall and precision of every class."""
-    margin: Inside = 0.03
+    margin: Annotated[float, Field(ge=0.001, lt=1)] = 0.03
     """So much accuracy it may lose on a set before it counts as worse there."""
     calibration: Inside = 0.03
     """The calibration error (ECE)."""
     without_emoticons: Inside = 0.15
     """Accuracy that may rest on emoticons before it is told."""
-    posts_per_second: Annotated[float, Field(gt=0)] = 50_000
+    posts_per_second: Annotated[float, Field(gt=0, le=1e9)] = 50_000
     """On one core, measured in the run."""
     speed_repeats: Annotated[int, Field(ge=1, le=99)] = 5
     speed_posts: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
