@@ -1,13 +1,17 @@
 """`tidewatch models`: from a file to the champion, and back."""
 
+import re
 import shutil
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from cli_desk import Desk
 
+from tidewatch.core.database import connect
 from tidewatch.sentiment.model import Model
+from tidewatch.sentiment.registry import register
 from tidewatch.sentiment.train import train
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "sentiment"))
@@ -83,3 +87,17 @@ def test_a_version_scores_beside_the_champion_until_it_is_ended(desk: Desk, file
     assert sum(pair["texts"] for pair in pairs) == desk("labels", "offer", str(table), "--json").json["texts"]
     assert "no shadow any more" in desk("models", "shadow", "--end", *SAYING).out
     assert desk("models", "shadow", "--json").json == {"shadow": None, "pairs": []}
+
+
+def test_a_version_that_says_nothing_of_how_it_did_does_not_hide_the_others(
+    desk: Desk, files: list[Path]
+) -> None:
+    assert desk("models", "register", str(files[0]), "--by", "Li Wei").code == 0
+    with connect(desk.rig.warehouse, application_name="tests") as conn:
+        for place, metrics in enumerate(({}, {"held_out": None}, {"held_out": {"accuracy": "x"}})):
+            register(
+                conn, b"%d" % place, dataset_sha256="0" * 64, parameters={}, metrics=metrics,
+                compared_with=None, run=None, by="Li Wei", now=datetime(2026, 11, 3, tzinfo=UTC),
+            )  # fmt: skip
+    listed = desk("models", "list")
+    assert listed.code == 0 and len(re.findall("Li Wei", listed.out)) == 4

@@ -12,6 +12,7 @@ from test_console_pages import HOSTILE, SCRIPT, Seen
 
 from tidewatch.console import diagrams, floor
 from tidewatch.console.routes.model import judged
+from tidewatch.core.database import connect
 from tidewatch.sentiment.evaluate import share
 from tidewatch.sentiment.retraining.settings import Limits
 
@@ -274,3 +275,14 @@ def test_every_run_of_the_list_leads_to_its_page(model_house: House) -> None:
     found = re.findall(r'href="(/model/retraining\?run=[^"]+)"', client.get("/model").text)
     assert len(set(found)) == 5
     assert {client.get(address).status_code for address in found} == {200}
+
+
+@pytest.mark.parametrize("metrics", ["{}", '{"held_out": null}', '{"held_out": {}}', "[]", '"none"'])
+def test_a_version_that_says_nothing_of_how_it_did_does_not_hide_the_others(
+    own_model_house: House, metrics: str
+) -> None:
+    with connect(own_model_house.dsn, application_name="tests") as conn:
+        conn.execute("set session_replication_role = replica")
+        conn.execute("delete from sentiment.evaluations")
+        conn.execute("update sentiment.models set metrics = %s where version >= 2", (metrics,))
+    assert "the first one" in text_of(own_model_house, "/model")

@@ -189,7 +189,8 @@ def test_a_file_of_another_version_is_refused_and_says_which(model: Model) -> No
     "changed",
     [{"bits": 60}, {"bits": 15}, {"bits": "14"}, {"biases": [1.0]}, {"steps": "abc"}, {"features": None},
      {"labels": ["a", "b", "c"]}, {"leanings": [[0.0]]}, {"bits": 14.5}, {"biases": [None, 0.0, 0.0]},
-     {"dataset_sha256": "none"}, {"parameters": None}, {"metrics": "none"}],
+     {"dataset_sha256": "none"}, {"parameters": None}, {"metrics": "none"}, {"metrics": {}},
+     {"metrics": {"held_out": {}, "held_out_without_emoticons": None}}],
 )  # fmt: skip
 def test_a_header_that_does_not_fit_is_refused_even_with_the_right_digest(
     model: Model, changed: dict[str, Any]

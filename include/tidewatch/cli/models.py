@@ -251,9 +251,13 @@ def _require_one(stop: bool, version: int | None) -> None:
         )
 
 
-def _held_out(metrics: Mapping[str, Any]) -> list[str]:
+def _held_out(metrics: Mapping[str, Any]) -> list[str | None]:
     """Accuracy with its interval, macro F1 and n, on the texts that were held out in training."""
-    found = metrics["held_out"]
+    from tidewatch.sentiment.evaluate import recorded
+
+    found = recorded(metrics)
+    if found is None:
+        return [None, None, None]
     accuracy = found["accuracy"]
     shown = f"{accuracy['value']:.3f} ({accuracy['low']:.3f} to {accuracy['high']:.3f})"
     return [shown, f"{found['macro_f1']:.3f}", str(found["n"])]

@@ -7,7 +7,7 @@ with McNemar's exact test.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -80,6 +80,21 @@ class Evaluation:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as JSON gives them back."""
         return dict(json.loads(json.dumps(asdict(self))))
+
+
+def recorded(metrics: object, name: str = "held_out") -> dict[str, Any] | None:
+    """The evaluation of this name among the metrics of a version (JSON), None where there is none that can be
+    shown: whoever writes a version's row or file by hand may have left it out."""
+    from pydantic import TypeAdapter, ValidationError
+
+    found = metrics.get(name) if isinstance(metrics, Mapping) else None
+    try:
+        read = TypeAdapter(Evaluation).validate_python(found)
+    except ValidationError:
+        return None
+    same = [one.label for one in read.classes] == list(LABELS)
+    square = [len(row) for row in read.confusion] == [len(LABELS)] * len(LABELS)
+    return found if same and square else None
 
 
 @dataclass(frozen=True)

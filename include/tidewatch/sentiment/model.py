@@ -21,6 +21,7 @@ from tidewatch.core.canonical import canonical_bytes
 from tidewatch.core.errors import ConfigError, IntegrityError, NotFound
 from tidewatch.core.files import replace_file
 from tidewatch.sentiment import LABELS
+from tidewatch.sentiment.evaluate import recorded
 from tidewatch.sentiment.explain import MENTION_WORD, URL_WORD, Explanation, Reason, spell
 from tidewatch.text import normalise as form
 
@@ -41,6 +42,7 @@ _DIGEST = 32
 _LANES = len(LABELS) + 1
 _BITS = range(10, 21)
 _NUMBERS = ("steps", "biases", "leanings")
+_EVALUATIONS = ("held_out", "held_out_without_emoticons")
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -173,7 +175,8 @@ def _header(content: bytes) -> dict[str, Any]:
         sound = type(header["bits"]) is int and header["bits"] in _BITS and header["labels"] == list(LABELS)
         sound = sound and all(_three_numbers(header[name]) for name in _NUMBERS)
         sound = sound and _SHA256.fullmatch(header["dataset_sha256"]) is not None
-        sound = sound and isinstance(header["parameters"], dict) and isinstance(header["metrics"], dict)
+        sound = sound and isinstance(header["parameters"], dict)
+        sound = sound and all(recorded(header["metrics"], name) is not None for name in _EVALUATIONS)
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         sound = False
     if not sound:

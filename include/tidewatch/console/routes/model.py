@@ -16,6 +16,7 @@ from tidewatch.core.database import Connection, execute
 from tidewatch.core.errors import Busy, ConfigError, TidewatchError
 from tidewatch.sentiment import LABELS
 from tidewatch.sentiment import shadow as shadows
+from tidewatch.sentiment.evaluate import recorded
 from tidewatch.sentiment.labels.listing import totals
 from tidewatch.sentiment.labels.queue import waiting
 from tidewatch.sentiment.labels.votes import SEED, agreement
@@ -47,10 +48,10 @@ def router(desk: Desk, page: Pages) -> APIRouter:
                 "agreement": agreement(conn, seed=SEED, sample_only=True),
                 "runs": one_page(conn, "console/model_retrainings", number, {}),
                 "champions": one_page(conn, "console/model_champions", before, {}),
-                "versions": list(reversed(versions(conn))),
+                "versions": [(one, recorded(one.metrics)) for one in reversed(versions(conn))],
                 "shadow": _shadow(conn, present.version) if present else None,
             }
-        held_out = version.metrics.get("held_out") if version else None
+        held_out = recorded(version.metrics) if version else None
         figures = next((s["figures"] for s in sets if s["set_name"] == _FROZEN), held_out)
         return page(
             request,
