@@ -119,6 +119,24 @@ def test_a_column_of_numbers_is_no_column_of_texts(
     assert "texts in the column text" in capsys.readouterr().err
 
 
+def test_every_line_of_a_file_with_one_column_is_scored_an_empty_one_too(kept: Path, tmp_path: Path) -> None:
+    (tmp_path / "posts.csv").write_text("text\n\n😀\n\n好吃\n", encoding="utf-8")
+    out = tmp_path / "scored.parquet"
+    assert (
+        main(["sentiment", "score", str(tmp_path / "posts.csv"), "--model", str(kept), "--out", str(out)])
+        == 0
+    )
+    assert pq.read_table(out)["text"].to_pylist() == ["", "😀", "", "好吃"]
+
+
+def test_two_columns_of_texts_are_refused_in_words(
+    kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "posts.csv").write_text("text,text,label\na,b,pos\n", encoding="utf-8")
+    assert main(["sentiment", "evaluate", str(tmp_path / "posts.csv"), "--model", str(kept)]) == 3
+    assert "two or more: text" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_model_that_was_altered_is_not_used(
     labelled: Path, kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

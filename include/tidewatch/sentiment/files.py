@@ -12,6 +12,8 @@ from tidewatch.sentiment import LABELS
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_OURS = ("text", "label", "weight", "sentiment", *(f"p_{name}" for name in LABELS))
+"""Columns that are read or written; of others there may be several of one name."""
 SHORT = {"neg": 0, "neu": 1, "pos": 2}
 
 
@@ -58,9 +60,11 @@ def read_texts(path: Path, *columns: str) -> "pa.Table":
             table = parquet.read_table(path)
         else:
             convert = csv.ConvertOptions(column_types={name: pa.string() for name in ("text", "label")})
-            table = csv.read_csv(
-                path, parse_options=csv.ParseOptions(newlines_in_values=True), convert_options=convert
-            )
+            parse = csv.ParseOptions(newlines_in_values=True)
+            table = csv.read_csv(path, parse_options=parse, convert_options=convert)
+            if table.num_columns == 1:  # an empty line is then an empty text
+                parse.ignore_empty_lines = False
+                table = csv.read_csv(path, parse_options=parse, convert_options=convert)
     except FileNotFoundError:
         raise NotFound(
             "There is no such file",
@@ -77,6 +81,9 @@ def read_texts(path: Path, *columns: str) -> "pa.Table":
         raise _unreadable(
             path, f"the columns text and {', '.join(columns) or 'any others'}", f"no {', '.join(missing)}"
         )
+    twice = [name for name in _OURS if table.column_names.count(name) > 1]
+    if twice:
+        raise _unreadable(path, "one column of a name", f"two or more: {', '.join(twice)}")
     if not (pa.types.is_string(table["text"].type) or pa.types.is_large_string(table["text"].type)):
         raise _unreadable(path, "texts in the column text", str(table["text"].type))
     return table
