@@ -15,6 +15,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 from tidewatch.core.clock import utc_now
 from tidewatch.core.database import connect
 from tidewatch.core.errors import Busy, GateFailed, NotFound
+from tidewatch.core.plain import shows
 from tidewatch.core.redaction import install_log_redaction
 from tidewatch.core.settings import load_settings
 from tidewatch.orchestration import notice_tasks
@@ -82,6 +83,8 @@ def promote(answer: Mapping[str, Any] | None) -> dict[str, Any]:
     answered."""
     airflow, context, given = get_current_context(), _context(), PromotionOperator.answer(answer)
     run_id, decision = airflow["run_id"], _DECISIONS[given.said]
+    # An answer in Airflow stands: a note that nobody can read must not make the task red for ever.
+    note = given.note if shows(given.note) else ""
     with context.connect() as conn:
         run = runs.get(conn, run_id)
         if (decision, run.state) == ("approved", "promoted"):
@@ -91,7 +94,7 @@ def promote(answer: Mapping[str, Any] | None) -> dict[str, Any]:
             run_id,
             decision=decision,
             by=None if decision == "unanswered" else given.by,
-            note=given.note or ("no reason was given" if decision == "rejected" else ""),
+            note=note or ("no reason was given" if decision == "rejected" else ""),
             via="airflow",
             now=context.now(),
         )

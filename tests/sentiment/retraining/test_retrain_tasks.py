@@ -167,10 +167,11 @@ def test_a_run_that_a_defect_left_open_is_ended_and_goes_on_when_it_is_cleared(
     assert [r["state"] for r in rows] == ["failed", "running"], "what another process works on stays"
 
 
-def test_a_no_leaves_the_champion_and_skips_the_promotion(waiting: DagRun) -> None:
+@pytest.mark.parametrize("note", ["", " ", "\u200b"])
+def test_a_no_leaves_the_champion_and_skips_the_promotion(waiting: DagRun, note: str) -> None:
     for _ in range(2):
         with pytest.raises(skip, match="rejected"):
-            waiting.answered(sign_off.REJECT)
+            waiting.answered(sign_off.REJECT, note=note)
     (row,) = waiting.runner.rows("select state, decided_by, note from sentiment.retrainings")
     assert tuple(row.values()) == ("rejected", "li.na", "no reason was given")
     assert (waiting.champion, waiting.told) == (None, None)
