@@ -165,9 +165,13 @@ def test_an_id_that_steers_what_shows_it_is_refused(conn: Connection) -> None:
 
 @pytest.mark.parametrize("name", ["", "  ", "\u200b", "n" * 201, "a\udcff", "a\0b"])
 def test_a_run_that_nobody_can_be_asked_about_does_not_begin(conn: Connection, name: str) -> None:
-    with pytest.raises(ConfigError, match="name of who starts it"):
+    with pytest.raises(ConfigError, match="name of who starts"):
         runs.begin(conn, RunRef(dag_id="cli", run_id="r1"), name, NOW)
     assert runs.retrainings(conn) == []
+    begun(conn)
+    with pytest.raises(ConfigError, match="who starts or ends it"):
+        runs.end(conn, "r1", by=name, now=NOW)
+    assert runs.get(conn, "r1").state == "running"
 
 
 @pytest.mark.parametrize("run_id", ["x\udcff", "x\0"])

@@ -219,9 +219,10 @@ def finish(
 def end(conn: Connection, run_id: str, *, by: str, now: datetime) -> Retraining:
     """A person ends a run whose process is gone (`tidewatch models retrainings --end RUN`).
 
-    Raises NotFound, ConfigError for a run that has an end or waits for an answer, Busy while a process is at
-    work on it.
+    Raises NotFound, ConfigError for a run that has an end or waits for an answer or a name that is none, Busy
+    while a process is at work on it.
     """
+    _require_name(by)
     run = get(conn, run_id)
     if run.state != "running":
         waits = run.state == "awaiting"
@@ -301,11 +302,11 @@ def _require_run_id(run: RunRef) -> None:
             )
 
 
-def _require_name(started_by: str | None) -> None:
-    if started_by is not None and not (shows(started_by) and len(started_by) <= _LONGEST_NAME):
+def _require_name(name: str | None) -> None:
+    if name is not None and not (shows(name) and len(name) <= _LONGEST_NAME):
         raise ConfigError(
-            "A retraining needs the name of who starts it",
+            "A retraining needs the name of who starts or ends it",
             expected=f"a name of at most {_LONGEST_NAME} characters that can be seen",
-            found=f"{started_by!r:.80}",
+            found=f"{name!r:.80}",
             do="name a person whom one can ask",
         )
