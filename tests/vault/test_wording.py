@@ -48,6 +48,10 @@ def test_conditions_that_differ_keep_differing(one: Tree, other: Tree) -> None:
     assert same == (flat(one) == flat(other))
 
 
+def test_a_bracket_within_need_not_stand_beside_the_outer_one() -> None:
+    assert levelled("(x.f(a) AND (x.f(b) AND (c >= 1)))") == "(x.f(a) AND x.f(b) AND (c >= 1))"
+
+
 def test_what_is_no_condition_of_postgresqls_wording_is_left_as_it_is() -> None:
     for text in (
         "'((a AND b) AND c)'",

@@ -248,7 +248,7 @@ def export(
 
 
 app.command(short_help="Put posts into the labelling queue.")(label_queue.offer)
-app.command(short_help="Take posts out of the queue that nobody labelled.")(label_queue.forget)
+app.command(short_help="Take unlabelled posts out of the queue.")(label_queue.forget)
 
 
 def _say(report: "ImportReport", as_json: bool, *, kept: bool) -> int:

@@ -44,7 +44,7 @@ def levelled(definition: object) -> object:
 
 
 def _levelled(text: str) -> str:
-    if "((" not in text or _BODY.search(text):
+    if text.count("(") <= 1 or _BODY.search(text):
         return text
     open_: list[list[_Part]] = [[]]
     for piece in _PIECES.findall(text):
