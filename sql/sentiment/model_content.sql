@@ -1,1 +1,1 @@
-select content from sentiment.models where version = %(version)s
+select content, ledger_seq from sentiment.models where version = %(version)s

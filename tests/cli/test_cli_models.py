@@ -71,7 +71,7 @@ def test_a_version_scores_beside_the_champion_until_it_is_ended(desk: Desk, file
         desk("models", "register", str(file), "--by", "Li Wei")
     desk("models", "promote", "1", *SAYING)
     unnamed = desk("models", "shadow", "2")
-    assert unnamed.code == 3 and "Expected:" in unnamed.err
+    assert unnamed.code == 3 and "no --by or no --reason" in unnamed.err
     assert desk("models", "shadow", "2", "--end", *SAYING).code == 3, "begin or end?"
     assert "Version 2 scores as the shadow" in desk("models", "shadow", "2", *SAYING).out
     config = Path(__file__).parents[2] / "config" / "labels.yaml"

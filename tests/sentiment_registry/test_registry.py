@@ -162,6 +162,9 @@ def test_a_version_cannot_be_changed_and_other_bytes_are_not_handed_out(
     conn.execute("update sentiment.models set content = 'other'")
     with pytest.raises(IntegrityError, match="not what was registered"):
         registry.model_file(conn, 1, tmp_path)
+    conn.execute("update sentiment.models set model_sha256 = encode(sha256(content), 'hex')")
+    with pytest.raises(IntegrityError, match="not what was registered"):
+        registry.model_file(conn, 1, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

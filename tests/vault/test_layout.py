@@ -28,9 +28,18 @@ def test_a_manifest_key_gives_the_backup_back(
     assert path.object_key("roles.sql.zst.age").startswith(layout.source_prefix(prefix, source))
 
 
+@given(MOMENTS, MOMENTS, st.binary(min_size=2, max_size=4), st.binary(min_size=2, max_size=4))
+def test_ids_of_one_source_sort_by_the_moment_at_which_they_began(
+    one: datetime, other: datetime, random: bytes, more: bytes
+) -> None:
+    for later in (other, one.replace(microsecond=other.microsecond)):
+        if one != later:
+            assert (new_backup_id("ops", one, random) < new_backup_id("ops", later, more)) == (one < later)
+
+
 def test_keys_look_as_documented() -> None:
-    now = datetime(2026, 11, 30, 23, 59, 1, tzinfo=timezone(timedelta(hours=-8)))
-    backup_id = new_backup_id("ops", now, b"\xde\xad\xbe\xef and more")
+    now = datetime(2026, 11, 30, 23, 59, 1, 0xDEADB, tzinfo=timezone(timedelta(hours=-8)))
+    backup_id = new_backup_id("ops", now, b"\xee\xff and more")
     assert backup_id == "ops-20261201T075901Z-deadbeef"
     path = BackupPath("tidewatch", "ops", backup_id)
     root = "tidewatch/ops/2026/12/ops-20261201T075901Z-deadbeef"
@@ -70,5 +79,5 @@ def test_an_object_name_cannot_leave_its_backup(name: str) -> None:
 
 
 def test_too_little_entropy_is_refused() -> None:
-    with pytest.raises(ValueError, match="4 random bytes"):
-        new_backup_id("ops", datetime(2026, 1, 1, tzinfo=UTC), b"123")
+    with pytest.raises(ValueError, match="2 random bytes"):
+        new_backup_id("ops", datetime(2026, 1, 1, tzinfo=UTC), b"1")

@@ -90,7 +90,7 @@ def stage(ctx: BackupContext, source: str, run: RunRef, *, schedule: str | None 
         for dead in abandon_dead(ctx, conn, source, now=ctx.now()):
             ctx.progress(f"{source}: attempt {dead} had ended without a word and is abandoned")
         conn.commit()
-        backup_id = new_backup_id(source, ctx.now(), secrets.token_bytes(4))
+        backup_id = new_backup_id(source, ctx.now(), secrets.token_bytes(2))
         began = ctx.now()
         catalogue.begin(
             conn,

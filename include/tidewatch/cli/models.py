@@ -206,7 +206,7 @@ def shadow(
 
     with warehouse() as conn:
         if stop or version is not None:
-            _require_one(stop, version)
+            _require_whole(stop, version, by, reason)
             now = utc_now()
             at = (
                 shadows.end(conn, by=by, why=reason, now=now)
@@ -241,13 +241,13 @@ app.command(short_help="Make a challenger the champion.")(retrainings.approve)
 app.command(short_help="Leave the champion.")(retrainings.reject)
 
 
-def _require_one(stop: bool, version: int | None) -> None:
-    if stop and version is not None:
+def _require_whole(stop: bool, version: int | None, by: str, reason: str) -> None:
+    if (stop and version is not None) or not (by and reason):
         raise ConfigError(
-            "It is not clear whether a shadow is to begin or to end",
-            expected="VERSION, or --end",
-            found="both",
-            do="say one of them; a new shadow takes the place of the one before",
+            "It is not clear who begins or ends which shadow, and why",
+            expected="VERSION or --end, and --by and --reason",
+            found="both VERSION and --end" if stop and version is not None else "no --by or no --reason",
+            do="say the rest; a new shadow takes the place of the one before",
         )
 
 

@@ -191,7 +191,7 @@ def _print(run: "Retraining", facts: Mapping[str, Any]) -> None:
         columns = ["set", "n", "challenger %", "champion %", "difference", "p", "ECE", "without emoticons %"]
         print_table(columns, [_set(one) for one in facts["sets"]])
     for name, gate in facts["gates"].items():
-        print_line(f"gate {name}: {'passed' if gate['passed'] else 'NOT PASSED'}")
+        print_line(f"gate {name}: {_verdict(gate)}")
         _items("- ", gate["critical"])
         _items("- warning: ", gate["warnings"])
     if run.missing:
@@ -208,6 +208,12 @@ _PARTS = {
     "train": "posts to train on, {}",
     "paired": "held-out posts in all",
 }
+
+
+def _verdict(gate: Mapping[str, Any]) -> str:
+    if gate["passed"]:
+        return "passed"
+    return "NOT PASSED" if gate["critical"] else "nothing against the labels, but they are too few"
 
 
 def _missing(missing: Mapping[str, Any]) -> list[list[Any]]:

@@ -139,15 +139,19 @@ def champion(conn: Connection) -> Champion | None:
 
 
 def content(conn: Connection, version: int) -> bytes:
-    """The version's file. Raises NotFound, IntegrityError when it is not what was registered."""
+    """The version's file. Raises NotFound, IntegrityError when it is not what the ledger knows of it."""
     known = get(conn, version)
     row = execute(conn, "sentiment/model_content", {"version": version}).fetchone()
-    found = bytes(row["content"]) if row else b""
-    if sha256_hex(found) != known.model_sha256:
+    found, seq = (bytes(row["content"]), row["ledger_seq"]) if row else (b"", 0)
+    recorded = next(ledger.records(conn, seq, schemas.ModelRegistered.KIND, MODEL_NAME), None)
+    # Whoever can change the row can change its digest with it, but not the record.
+    body = recorded.body if recorded and recorded.seq == seq else {}
+    registered = body.get("model_sha256") if body.get("version") == version else None
+    if not sha256_hex(found) == known.model_sha256 == registered:
         raise IntegrityError(
             f"Version {version} of the sentiment model is not what was registered",
-            expected=f"SHA-256 {known.model_sha256}",
-            found=f"SHA-256 {sha256_hex(found)}",
+            expected=f"SHA-256 {registered}" if registered else f"a record of it in the ledger at {seq}",
+            found=f"SHA-256 {sha256_hex(found)}, called {known.model_sha256}",
             do="restore the table sentiment.models from a backup, and find out who can write to it",
         )
     return found

@@ -20,7 +20,7 @@ SOURCE_PATTERN = r"[a-z][a-z0-9_]{0,39}"
 BACKUP_ID_PATTERN = rf"^{SOURCE_PATTERN}-[0-9]{{8}}T[0-9]{{6}}Z-[0-9a-f]{{8}}$"
 OBJECT_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$"
 
-_BACKUP_ID = re.compile(rf"^(?P<source>{SOURCE_PATTERN})-(?P<at>\d{{8}}T\d{{6}}Z)-(?P<random>[0-9a-f]{{8}})$")
+_BACKUP_ID = re.compile(rf"^(?P<source>{SOURCE_PATTERN})-(?P<at>\d{{8}}T\d{{6}}Z)-[0-9a-f]{{8}}$")
 _OBJECT_NAME = re.compile(OBJECT_NAME_PATTERN)
 _STAMP = "%Y%m%dT%H%M%SZ"
 _MANIFEST = "manifest.json"
@@ -28,14 +28,15 @@ _DECISION = "decision.json"
 
 
 def new_backup_id(source: str, now: datetime, entropy: bytes) -> str:
-    """The id of an attempt begun at `now`. `entropy`: at least 4 random bytes, of which 4 are used.
+    """The id of an attempt begun at `now`. `entropy`: at least 2 random bytes, of which 12 bits are used.
 
-    Raises ConfigError when `source` cannot be part of an object key, ValueError on too little entropy.
+    Ids of one source sort by time, to the microsecond. Raises ConfigError when `source` cannot be part of an
+    object key, ValueError on too little entropy.
     """
-    if len(entropy) < 4:
-        raise ValueError(f"a backup id needs 4 random bytes, {len(entropy)} were given")
-    stamp = require_utc(now).strftime(_STAMP)
-    backup_id = f"{source}-{stamp}-{entropy[:4].hex()}"
+    if len(entropy) < 2:
+        raise ValueError(f"a backup id needs 2 random bytes, {len(entropy)} were given")
+    moment = require_utc(now)
+    backup_id = f"{source}-{moment.strftime(_STAMP)}-{moment.microsecond:05x}{entropy.hex()[:3]}"
     _parse_id(backup_id)
     return backup_id
 

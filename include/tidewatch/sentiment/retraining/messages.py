@@ -95,8 +95,10 @@ def unanswered(run_id: str, challenger: int) -> Notice:
         body_zh=f"运行 {run_id} 的版本 {challenger} 在期限内无人批准，当前模型继续使用。",
         body_en=f"Version {challenger} of run {run_id} was not approved in time; the champion stays in use.",
         act_now=False,
-        next_step_zh="如需启用，重新运行 retrain_model 并按时答复。",
-        next_step_en="to have it all the same, run retrain_model again and answer in time",
+        next_step_zh=f"只要当前模型未变，仍可执行 tidewatch models approve {run_id}；"
+        "否则重新运行 retrain_model。",
+        next_step_en=f"as long as the champion is the same, `tidewatch models approve {run_id}` still does "
+        "it; else run retrain_model again",
     )
 
 

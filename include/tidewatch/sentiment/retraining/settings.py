@@ -72,8 +72,9 @@ class Enough(Strict):
     """Held-out posts of a platform from which on it is judged by itself."""
     expected_recall: Inside = 0.9
     """The share of a class that is expected to be found: with it, the lower bound must reach the floor."""
-    power: Inside = 0.8
-    """How probable it must be that McNemar's test sees a difference of `limits.margin`."""
+    power: Annotated[float, Field(ge=0.5, lt=1)] = 0.8
+    """How probable it must be that McNemar's test sees a difference of `limits.margin`; below one half the
+    formula for n means nothing."""
     discordance: Inside = 0.1
     """Share of posts that only one of two models gets right, before a run has measured it."""
 
